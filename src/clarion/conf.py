@@ -1,0 +1,151 @@
+"""One `CLARION` dict in the site's settings; everything has a default, unknown keys are refused.
+
+from clarion.conf import settings
+settings.HEARTBEAT
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The keys of `CLARION`. Times are in seconds, sizes in bytes, unless a name says otherwise."""
+
+    # how it runs
+    BROKER: str | None = None
+    """Between processes: "memory", "layer[:alias]", "redis://...", a dotted path. None chooses."""
+    RUNNER: str = "embedded"
+    """What does the work that outlives a request: "embedded", "inline", or a dotted path."""
+    SHARDS: int = 64
+    """Broker topics that recipients are spread over; more means less idle traffic per process."""
+
+    # fan-out
+    INLINE_LIMIT: int = 100
+    """Audiences up to this size are served by the process that committed; larger by the runner."""
+    CHUNK_SIZE: int = 5000
+    """Recipients in one fan-out transaction."""
+    LEASE: int = 30
+    """How long a claim on an event holds before another process may take over."""
+    SWEEP_INTERVAL: float = 1.0
+    """How often the runner looks for what is due."""
+    RETENTION_DAYS: int | None = None
+    """`clarion_prune` removes rows older than this; None keeps them for ever."""
+
+    # limits of what is accepted
+    TITLE_LIMIT: int = 200
+    """Characters in a title."""
+    BODY_LIMIT: int = 4000
+    """Characters in a body."""
+    PAYLOAD_LIMIT: int = 16_384
+    """Bytes of a payload as JSON."""
+    PAGE_SIZE: int = 20
+    """Notifications on a page when nobody asks for another number."""
+    MAX_PAGE_SIZE: int = 100
+    """The most that may be asked for."""
+
+    # realtime
+    WEBSOCKET_PATH: str = "/ws/notifications/"
+    """Where `clarion.asgi.mount` and the bell expect the socket."""
+    HEARTBEAT: float = 25
+    """Between two heartbeats to a client."""
+    RECONCILE_INTERVAL: float = 10
+    """Between two comparisons of the connected clients with the database."""
+    RECONCILE_INTERVAL_UNHEALTHY: float = 1
+    """The same while the broker is not answering."""
+    POLL_INTERVAL: float = 10
+    """Between two polls of a client that has neither WebSocket nor SSE."""
+    SLOW_TIMEOUT: float = 10
+    """A client that takes nothing for this long is closed with 4001."""
+    MAX_FRAME_SIZE: int = 16_384
+    """The largest frame accepted from a client."""
+    MAX_CONNECTIONS_PER_USER: int = 20
+    """Open connections of one person in one process."""
+    TICKET_AGE: int = 600
+    """How long a connection ticket may be used."""
+    DRAIN_SECONDS: float = 5
+    """How long a stopping process takes to send its clients elsewhere."""
+    ALLOWED_ORIGINS: list[str] = field(default_factory=list)
+    """Origins besides the site's own and CSRF_TRUSTED_ORIGINS that may connect."""
+    PUBLIC_ANONYMOUS: bool = False
+    """Whether visitors who aren't signed in hear announcements."""
+
+    # people
+    RECIPIENT_LANGUAGE: str | None = None
+    """Dotted path of a function `(user) -> language code`, for texts made outside a request."""
+
+
+def load(given: object) -> Settings:
+    """Return the settings made of `given`, the site's `CLARION`.
+
+    Raises:
+        ImproperlyConfigured: not a dict, an unknown key, or a value of the wrong kind.
+    """
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured(f"CLARION must be a dict, not {type(given).__name__}.")
+    known = {entry.name: entry for entry in fields(Settings)}
+    for key, value in given.items():
+        if key not in known:
+            raise ImproperlyConfigured(f"CLARION[{key!r}]: unknown key.{_suggestion(key, known)}")
+        _check_kind(key, value)
+    return Settings(**given)
+
+
+def _suggestion(key: object, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(str(key).upper(), known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else f" Known keys: {', '.join(sorted(known))}."
+
+
+_DEFAULTS = Settings()
+_OPTIONAL = {"BROKER": str, "RECIPIENT_LANGUAGE": str, "RETENTION_DAYS": int}
+_ZERO_ALLOWED = {"INLINE_LIMIT", "DRAIN_SECONDS", "PUBLIC_ANONYMOUS"}
+
+
+def _check_kind(key: str, value: object) -> None:
+    default = getattr(_DEFAULTS, key)
+    if key in _OPTIONAL and value is None:
+        return
+    kind = _OPTIONAL.get(key) or type(default)
+    numeric = kind in (int, float)
+    kinds = (int, float) if kind is float or isinstance(default, float) else (kind,)
+    if not isinstance(value, kinds) or (numeric and isinstance(value, bool)):
+        raise ImproperlyConfigured(
+            f"CLARION[{key!r}] must be of type {kind.__name__}, not {type(value).__name__}."
+        )
+    if isinstance(value, int | float) and (value < 0 or (value == 0 and key not in _ZERO_ALLOWED)):
+        raise ImproperlyConfigured(f"CLARION[{key!r}] must be above zero, not {value!r}.")
+
+
+class _LazySettings:
+    """Reads `CLARION` at first use, and anew when a test overrides it."""
+
+    _loaded: Settings | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._loaded is None:
+            self._loaded = load(getattr(django_settings, "CLARION", {}))
+        return getattr(self._loaded, name)
+
+    def reset(self) -> None:
+        self._loaded = None
+
+
+if TYPE_CHECKING:
+    settings: Settings
+else:
+    settings = _LazySettings()
+
+
+def _on_setting_changed(*, setting: str, **_: object) -> None:
+    if setting == "CLARION" and isinstance(settings, _LazySettings):
+        settings.reset()
+
+
+setting_changed.connect(_on_setting_changed, dispatch_uid="clarion.conf")

@@ -1,0 +1,276 @@
+"""From one event to the rows of everyone it concerns: chunked, resumable, in bounded memory.
+
+A chunk is one transaction: recipients in primary-key order behind the checkpoint, decided on,
+written, the checkpoint moved. Whoever dies in between leaves a lease that runs out, and the next
+one goes on from the checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import FieldDoesNotExist
+from django.db import DatabaseError, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from clarion import inbox, items, preferences
+from clarion.audiences import Audience
+from clarion.conf import settings
+from clarion.exceptions import ClarionError
+from clarion.models import AudienceChunk, Delivery, Event, PublicStream
+from clarion.realtime import frames
+from clarion.realtime.brokers import publish
+from clarion.realtime.frames import Nudge
+from clarion.types import get_type
+
+logger = logging.getLogger("clarion")
+
+_TRIES = 3  # of a chunk that met another writer
+Recipient = tuple[Any, bool]  # primary key, active
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    recipients: Sequence[Recipient]
+    checkpoint: str  # after it is served
+    is_last: bool
+    gone: int = 0  # named recipients that don't exist (any more)
+
+
+def run(event: Event, *, limit: int | None = None) -> bool:
+    """Serve the recipients behind the event's checkpoint. Returns whether nobody is left.
+
+    With `limit`, one chunk of that size and no more: an audience that fits is finished, a larger one
+    is left to the runner.
+    """
+    if event.is_public:
+        _publish(event)
+        return True
+    size = limit or settings.CHUNK_SIZE
+    done = _advance(event, size)
+    while not done and limit is None:
+        done = _advance(event, size)
+    return done
+
+
+def _advance(event: Event, size: int) -> bool:
+    """One chunk; tried again when another writer was in the way."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with transaction.atomic():
+                return _serve(event, size)
+        except DatabaseError:
+            if attempt == _TRIES:
+                raise
+    return False
+
+
+def _serve(event: Event, size: int) -> bool:
+    held = _hold(event)
+    if held is None:
+        return True
+    chunk = _next_chunk(held, size)
+    decided = _decide(held, chunk.recipients)
+    skipped = [(pk, decision) for pk, decision in decided if not decision.send]
+    added = inbox.add(held, [pk for pk, decision in decided if decision.send])
+    Delivery.objects.bulk_create(
+        [
+            Delivery(event=held, recipient_id=pk, outcome="skipped", reason=decision.reason)
+            for pk, decision in skipped
+        ],
+        ignore_conflicts=True,
+        batch_size=1000,
+    )
+    _move(held, chunk, added.count, len(skipped) + chunk.gone)
+    return chunk.is_last
+
+
+def _hold(event: Event) -> Event | None:
+    """The event's row, locked; None when somebody finished, cancelled or retracted it."""
+    held = Event.objects.select_for_update().filter(pk=event.pk, due_at__isnull=False).first()
+    if held is None:
+        return None
+    if held.expires_at and held.expires_at <= timezone.now():
+        Event.objects.filter(pk=held.pk).update(due_at=None, cancelled_at=timezone.now())
+        return None
+    held._state.fields_cache.update(event._state.fields_cache)  # actor and target at hand
+    return held
+
+
+def _move(event: Event, chunk: _Chunk, notified: int, skipped: int) -> None:
+    lease = None if chunk.is_last else timezone.now() + timedelta(seconds=settings.LEASE)
+    Event.objects.filter(pk=event.pk).update(
+        checkpoint=chunk.checkpoint,
+        due_at=lease,
+        notified=F("notified") + notified,
+        skipped=F("skipped") + skipped,
+    )
+
+
+def _next_chunk(event: Event, size: int) -> _Chunk:
+    if "users" in event.audience or "chunks" in event.audience:
+        return _named_chunk(event, size)
+    behind = _members(event).order_by("pk")
+    if event.checkpoint:
+        behind = behind.filter(pk__gt=event.checkpoint)
+    found = _recipients(behind, size + 1)
+    served = found[:size]
+    checkpoint = str(served[-1][0]) if served else event.checkpoint
+    return _Chunk(served, checkpoint, is_last=len(found) <= size)
+
+
+def _named_chunk(event: Event, size: int) -> _Chunk:
+    """The next of the recipients that were named one by one; the checkpoint counts them."""
+    start = int(event.checkpoint or 0)
+    total, ids = _named_ids(event, start)
+    ids = ids[:size]
+    found = _recipients(_users().filter(pk__in=ids).order_by("pk"), size)
+    stop = start + len(ids)
+    return _Chunk(found, str(stop), is_last=stop >= total, gone=len(ids) - len(found))
+
+
+def _named_ids(event: Event, start: int) -> tuple[int, list[Any]]:
+    if "users" in event.audience:
+        ids = event.audience["users"]
+        return len(ids), ids[start:]
+    part = (
+        AudienceChunk.objects.filter(event=event, position__lte=start).order_by("-position").first()
+    )
+    return event.audience["chunks"], part.ids[start - part.position :] if part else []
+
+
+def _recipients(users: QuerySet[Any], limit: int) -> list[Recipient]:
+    columns = ["pk", "is_active"] if _has_active(users.model) else ["pk"]
+    return [(row[0], bool(row[-1])) for row in users.values_list(*columns)[:limit]]
+
+
+def _users() -> QuerySet[Any]:
+    return get_user_model()._base_manager.all()
+
+
+def _members(event: Event) -> QuerySet[Any]:
+    """The users that a group or a named audience means now."""
+    audience = event.audience
+    if "group" in audience:
+        return _users().filter(groups=audience["group"])
+    if "name" in audience:
+        named = Audience(audience["name"], **audience.get("arguments", {})).members()
+        return _plain(named, _users())
+    raise ClarionError(f"event {event.pk}: its audience {audience!r} says nobody to notify")
+
+
+def _plain(named: QuerySet[Any], users: QuerySet[Any]) -> QuerySet[Any]:
+    """A queryset with joins may hold somebody twice, and may be sliced: take its ids."""
+    query = named.query
+    simple = not (query.is_sliced or query.distinct or query.combinator or len(query.alias_map) > 1)
+    return named if simple else users.filter(pk__in=named.values("pk"))
+
+
+def _has_active(model: Any) -> bool:
+    try:
+        model._meta.get_field("is_active")
+    except FieldDoesNotExist:
+        return False
+    return True
+
+
+def _decide(
+    event: Event, recipients: Sequence[Recipient]
+) -> list[tuple[Any, preferences.Decision]]:
+    if not recipients:
+        return []
+    choices = preferences.choices_between(event, recipients[0][0], recipients[-1][0])
+    required = _required(event)
+    actor = _actor_pk(event)
+    return [
+        (
+            pk,
+            preferences.decide(
+                event,
+                required=required,
+                is_active=is_active,
+                is_actor=str(pk) == actor,
+                choices=choices.get(pk, {}),
+            ),
+        )
+        for pk, is_active in recipients
+    ]
+
+
+def _required(event: Event) -> bool:
+    try:
+        return get_type(event.type).required
+    except ClarionError:  # its app is gone; what was accepted is still delivered
+        return False
+
+
+def _actor_pk(event: Event) -> str | None:
+    if event.actor_type_id is None:
+        return None
+    kind = ContentType.objects.get_for_id(event.actor_type_id)
+    return event.actor_id if kind.model_class() is get_user_model() else None
+
+
+def _publish(event: Event) -> None:
+    """Give an announcement its place on the public stream, and every open screen the frame."""
+    with transaction.atomic():
+        held = _hold(event)
+        if held is None:
+            return
+        number(held)
+        Event.objects.filter(pk=held.pk).update(due_at=None)
+
+
+def number(event: Event) -> None:
+    """Give an announcement, new or changed, the next version of the public stream."""
+    stream = PublicStream.objects.select_for_update().get_or_create(pk=1)[0]
+    stream.version += 1
+    stream.save(update_fields=["version"])
+    Event.objects.filter(pk=event.pk).update(public_version=stream.version)
+    event.public_version = stream.version
+    item = items.render_public(event)
+    frame = frames.change(
+        "public",
+        epoch=stream.epoch,
+        after=stream.version - 1,
+        version=stream.version,
+        items=[item],
+        message=item.get("message"),
+    )
+    nudge = Nudge("public", stream.epoch, stream.version - 1, stream.version, frame)
+    transaction.on_commit(lambda: publish(nudge), robust=True)
+
+
+def sweep(limit: int = 100) -> int:
+    """Do what is due: events, rows saved in other ways, snoozes, expiries. Returns how many."""
+    events = _claim(limit)
+    for event in events:
+        _run_claimed(event)
+    return len(events) + inbox.stamp() + inbox.wake_snoozed() + inbox.expire()
+
+
+def _claim(limit: int) -> list[Event]:
+    """Take due events by moving their due time ahead: compare and set, so that one claims each."""
+    now = timezone.now()
+    lease = now + timedelta(seconds=settings.LEASE)
+    due = Event.objects.filter(due_at__lte=now).order_by("due_at")[:limit]
+    return [event for event in due if _take(event, lease)]
+
+
+def _take(event: Event, lease: datetime) -> bool:
+    return bool(Event.objects.filter(pk=event.pk, due_at=event.due_at).update(due_at=lease))
+
+
+def _run_claimed(event: Event) -> None:
+    """One event that can't be served must not hold up the others: its lease is its pause."""
+    try:
+        run(event)
+    except Exception:
+        logger.exception("event %s was not fanned out; it is tried again", event.pk)

@@ -1,0 +1,242 @@
+"""New rows: of an event for its recipients, of announcements when they are wanted, of others' making."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from clarion import items
+from clarion.inbox.rows import lock, save, tell, touch
+from clarion.models import Event, Inbox, Notification, PublicStream
+from clarion.realtime import frames
+from clarion.realtime.brokers import publish
+from clarion.realtime.frames import Nudge
+
+_ANNOUNCEMENTS_AT_MOST = 100  # that somebody who was long away finds in the inbox
+
+
+@dataclass(frozen=True)
+class Added:
+    """Rows written for an event: how many, and the row itself where it is only one."""
+
+    count: int
+    notification: Notification | None = None
+    inbox: Inbox | None = None
+
+
+def add(event: Event, ids: Sequence[Any], *, now: datetime | None = None) -> Added:
+    """Write a row of `event` for each recipient in `ids` that has none, and tell their screens.
+
+    Call it inside a transaction; inboxes are locked in primary-key order. A repeat adds nothing.
+    """
+    if not ids:
+        return Added(0)
+    now = now or timezone.now()
+    ordered = sorted(ids)
+    if event.collapse_key:
+        added = _collapse(event, ordered, now)
+    elif connection.vendor == "postgresql":
+        added = _insert_set_wise(event, ordered, now)
+    else:
+        added = _insert(event, ordered, now)
+    _tell(event, ordered, added)
+    return added
+
+
+# One statement however many recipients. Inboxes are raised in primary-key order; the rows are made
+# from what was raised, so that both or neither happen.
+_SET_WISE = """
+WITH fresh AS (
+    SELECT id FROM unnest(%(ids)s::{pk}[]) AS wanted(id)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM {notification} WHERE event_id = %(event)s AND recipient_id = wanted.id
+    )
+    ORDER BY id
+), raised AS (
+    INSERT INTO {inbox} AS box
+        (recipient_id, epoch, version, floor, unread, unseen, announced, delivered)
+    SELECT id, substr(md5(random()::text), 1, 8), 1, 0, 1, 1, 0, 0 FROM fresh
+    ON CONFLICT (recipient_id) DO UPDATE SET
+        version = box.version + 1, unread = box.unread + 1, unseen = box.unseen + 1
+    RETURNING recipient_id, epoch, version, unread, unseen
+), written AS (
+    INSERT INTO {notification} (event_id, recipient_id, version, created_at, arrived_at, expires_at)
+    SELECT %(event)s, recipient_id, version, %(now)s, %(now)s, %(expires)s FROM raised
+    RETURNING id, recipient_id
+)
+"""
+_ONE = "SELECT id, epoch, version, unread, unseen FROM written JOIN raised USING (recipient_id)"
+_MANY = "SELECT count(*) FROM written"
+
+
+def _insert_set_wise(event: Event, ordered: list[Any], now: datetime) -> Added:
+    values = {"ids": ordered, "event": event.pk, "now": now, "expires": event.expires_at}
+    alone = len(ordered) == 1
+    statement = _SET_WISE.format(
+        pk=Inbox._meta.pk.rel_db_type(connection),
+        inbox=Inbox._meta.db_table,
+        notification=Notification._meta.db_table,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement + (_ONE if alone else _MANY), values)
+        row = cursor.fetchone()
+    if not alone:
+        return Added(row[0])
+    return _alone(event, ordered[0], now, row) if row else Added(0)
+
+
+def _alone(event: Event, recipient: Any, now: datetime, row: tuple[Any, ...]) -> Added:
+    pk, epoch, version, unread, unseen = row
+    box = Inbox(recipient_id=recipient, epoch=epoch, version=version, unread=unread, unseen=unseen)
+    return Added(1, _row(event, recipient, version, now, pk), box)
+
+
+def _row(
+    event: Event, recipient: Any, version: int, now: datetime, pk: int | None = None
+) -> Notification:
+    return Notification(
+        pk=pk,
+        event=event,
+        recipient_id=recipient,
+        version=version,
+        created_at=now,
+        arrived_at=now,
+        expires_at=event.expires_at,
+        collapse_key=_collapse_key(event),
+        members=[event.pk] if event.collapse_key else [],
+    )
+
+
+def _insert(event: Event, ordered: list[Any], now: datetime) -> Added:
+    boxes = lock(ordered)
+    known = Notification.objects.filter(event=event, recipient__in=ordered)
+    there = set(known.values_list("recipient_id", flat=True))
+    fresh = [boxes[pk] for pk in ordered if pk not in there]
+    rows = [_count_in(event, box, now) for box in fresh]
+    Notification.objects.bulk_create(rows, batch_size=1000)
+    save(fresh)
+    return _added(rows, boxes)
+
+
+def _count_in(event: Event, box: Inbox, now: datetime) -> Notification:
+    box.version, box.unread, box.unseen = box.version + 1, box.unread + 1, box.unseen + 1
+    return _row(event, box.pk, box.version, now)
+
+
+def _added(rows: list[Notification], boxes: dict[Any, Inbox]) -> Added:
+    alone = rows[0] if len(rows) == 1 and len(boxes) == 1 and rows[0].pk else None
+    return Added(len(rows), alone, boxes[alone.recipient_id] if alone else None)
+
+
+def _collapse_key(event: Event) -> str:
+    """Where the live row of these repeats is found: a key means the same within one type only."""
+    return f"{event.type}:{event.collapse_key}" if event.collapse_key else ""
+
+
+def _collapse(event: Event, ordered: list[Any], now: datetime) -> Added:
+    """Fold the event into the live row of its collapse key; where there is none, make it."""
+    boxes = lock(ordered)
+    live = {
+        row.recipient_id: row
+        for row in Notification.objects.filter(
+            recipient__in=ordered,
+            collapse_key=_collapse_key(event),
+            archived_at__isnull=True,
+            removed_at__isnull=True,
+        )
+    }
+    repeated = [row for row in live.values() if event.pk not in row.members]
+    for row in repeated:
+        _fold(event, row, boxes[row.recipient_id], now)
+    fresh = [_count_in(event, boxes[pk], now) for pk in ordered if pk not in live]
+    Notification.objects.bulk_update(
+        repeated,
+        ["event", "version", "count", "members", "arrived_at", "expires_at", "seen_at", "read_at"],
+        batch_size=500,
+    )
+    Notification.objects.bulk_create(fresh, batch_size=1000)
+    save(boxes.values())
+    return _added([*repeated, *fresh], boxes)
+
+
+def _fold(event: Event, row: Notification, box: Inbox, now: datetime) -> None:
+    """One more of the same: the row counts up, moves up, and is new and unread again."""
+    box.version += 1
+    if row.is_listed:
+        box.unread += row.read_at is not None
+        box.unseen += row.seen_at is not None
+    row.event, row.version, row.count = event, box.version, row.count + 1
+    row.members = [*row.members, event.pk]
+    row.arrived_at, row.expires_at = now, event.expires_at
+    row.seen_at = row.read_at = None
+
+
+def _tell(event: Event, ordered: list[Any], added: Added) -> None:
+    if added.notification is None or added.inbox is None:
+        if added.count:
+            tell(ordered, event.pk)
+        return
+    row, box = added.notification, added.inbox
+    item = items.render(row, items.language_of(row.recipient) if items.speaks() else None)
+    frame = frames.change(
+        "inbox",
+        epoch=box.epoch,
+        after=box.version - 1,
+        version=box.version,
+        items=[item],
+        counts={"unread": box.unread, "unseen": box.unseen},
+        message=item["message"],
+    )
+    nudge = Nudge(f"inbox.{box.pk}", box.epoch, box.version - 1, box.version, frame)
+    transaction.on_commit(lambda: publish(nudge), robust=True)
+
+
+def admit(ids: Iterable[Any]) -> None:
+    """Make the rows of announcements that these recipients don't have yet."""
+    current = PublicStream.objects.values_list("version", flat=True).first() or 0
+    if not current:
+        return
+    with transaction.atomic():
+        behind = {pk: box for pk, box in lock(ids).items() if box.announced < current}
+        for event in _announcements_since(behind.values()):
+            add(event, _owed(event, behind))
+        Inbox.objects.filter(pk__in=list(behind)).update(announced=current)
+
+
+def _announcements_since(boxes: Iterable[Inbox]) -> list[Event]:
+    oldest = min((box.announced for box in boxes), default=None)
+    if oldest is None:
+        return []
+    unexpired = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    newest = Event.objects.filter(unexpired, public_version__gt=oldest, retracted_at__isnull=True)
+    return list(newest.order_by("-public_version")[:_ANNOUNCEMENTS_AT_MOST])[::-1]
+
+
+def _owed(event: Event, behind: dict[Any, Inbox]) -> list[Any]:
+    """Who of them was here already when it was announced, and didn't get it."""
+    ids = [pk for pk, box in behind.items() if box.announced < (event.public_version or 0)]
+    users = get_user_model()
+    try:
+        users._meta.get_field("date_joined")
+    except FieldDoesNotExist:
+        return ids
+    joined = users._base_manager.filter(pk__in=ids, date_joined__lte=event.created_at)
+    return list(joined.values_list("pk", flat=True))
+
+
+def stamp(limit: int = 1000) -> int:
+    """Stamp rows that were saved in any other way, which publishes them. Returns how many."""
+    unstamped = Notification.objects.filter(version__isnull=True)
+    found = list(unstamped.order_by("pk").values_list("pk", "recipient_id")[:limit])
+    if not found:
+        return 0
+    rows = unstamped.filter(pk__in=[pk for pk, _ in found])
+    return touch(rows, {recipient for _, recipient in found})

@@ -1,0 +1,134 @@
+"""Keeping inboxes true and small: prune, verify, repair, and what a restored backup needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Max, Q
+from django.utils import timezone
+
+from clarion.inbox.rows import COUNTERS, lock, recount, tell
+from clarion.models import UNREAD, UNSEEN, Event, Inbox, Notification, new_epoch
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Drift:
+    """An inbox whose numbers are not what its rows say."""
+
+    recipient: Any
+    stored: dict[str, int]
+    actual: dict[str, int]
+
+
+def prune(before: datetime, *, limit: int = 1000) -> int:
+    """Delete up to `limit` rows that last arrived before a time, and tombstones older than a day.
+
+    Clients that were away since then get a fresh start: the floor of their inbox rises to the newest
+    version that was deleted. Rows that are pinned or snoozed stay. Call it until it returns 0.
+    """
+    day_ago = timezone.now() - timezone.timedelta(days=1)
+    old = Q(arrived_at__lt=before, pinned=False, snoozed_until__isnull=True, version__isnull=False)
+    found = list(
+        Notification.objects.filter(old | Q(removed_at__lt=min(before, day_ago)))
+        .order_by("pk")
+        .values_list("pk", "recipient_id")[:limit]
+    )
+    if found:
+        _delete([pk for pk, _ in found], sorted({recipient for _, recipient in found}))
+    return len(found)
+
+
+def _delete(rows: list[int], recipients: list[Any]) -> None:
+    doomed = Notification.objects.filter(pk__in=rows)
+    with transaction.atomic():
+        lock(recipients)
+        newest = doomed.order_by().values("recipient").annotate(newest=Max("version"))
+        for row in newest:
+            Inbox.objects.filter(pk=row["recipient"], floor__lt=row["newest"]).update(
+                floor=row["newest"]
+            )
+        listed = set(doomed.filter(UNREAD | UNSEEN).values_list("recipient_id", flat=True))
+        doomed._raw_delete(doomed.db)
+        Inbox.objects.filter(pk__in=listed).update(version=F("version") + 1)
+        recount(listed)
+        tell(sorted(listed))
+
+
+def prune_events(before: datetime, *, limit: int = 1000) -> int:
+    """Delete events that are over, older than a time, and concern nobody any more."""
+    ids = list(
+        Event.objects.filter(
+            created_at__lt=before, due_at__isnull=True, notifications__isnull=True, key__isnull=True
+        ).values_list("pk", flat=True)[:limit]
+    )
+    Event.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def verify() -> Iterator[Drift]:
+    """Compare every inbox with its rows, in chunks; yield those that differ."""
+    last: Any = None
+    while chunk := _chunk_after(last):
+        last = chunk[-1].pk
+        actual = _actual([box.pk for box in chunk])
+        for box in chunk:
+            stored = {"unread": box.unread, "unseen": box.unseen}
+            counted = actual.get(box.pk, {"unread": 0, "unseen": 0, "newest": 0})
+            newest = counted.pop("newest") or 0
+            if stored != counted or newest > box.version:
+                yield Drift(
+                    box.pk, {**stored, "version": box.version}, {**counted, "version": newest}
+                )
+
+
+def _chunk_after(last: Any) -> list[Inbox]:
+    boxes = Inbox.objects.order_by("pk")
+    return list((boxes if last is None else boxes.filter(pk__gt=last))[:_CHUNK])
+
+
+def _actual(ids: list[Any]) -> dict[Any, dict[str, int]]:
+    rows = Notification.objects.filter(recipient__in=ids).order_by().values("recipient")
+    counted = rows.annotate(**COUNTERS, newest=Max("version"))
+    return {row.pop("recipient"): row for row in counted}
+
+
+def repair() -> int:
+    """Set right every inbox that `verify` finds, with a new epoch. Returns how many."""
+    drifts = list(verify())
+    for drift in drifts:
+        with transaction.atomic():
+            box = lock([drift.recipient])[drift.recipient]
+            box.version = max(box.version, drift.actual["version"]) + 1
+            box.epoch = new_epoch()
+            box.save(update_fields=["version", "epoch"])
+            recount([box.pk])
+            tell([box.pk])
+    return len(drifts)
+
+
+def renew_epoch() -> int:
+    """Give every inbox and the public stream a new epoch: after a backup was restored.
+
+    Versions that clients saw may not have happened any more; each gets a fresh start.
+    """
+    from clarion.models import PublicStream
+
+    renewed = 0
+    for row in [*Inbox.objects.iterator(), *PublicStream.objects.all()]:
+        renewed += type(row).objects.filter(pk=row.pk).update(epoch=new_epoch())  # type: ignore[attr-defined]
+    return renewed
+
+
+def forget(recipient: Any) -> None:
+    """A row was deleted behind our back: clients get a fresh start, counters are counted anew."""
+    with transaction.atomic():
+        held = Inbox.objects.select_for_update().filter(pk=recipient)
+        if held.update(version=F("version") + 1, floor=F("version") + 1):
+            recount([recipient])
+            tell([recipient])

@@ -1,0 +1,309 @@
+"""The rows that are the truth. Only `clarion.inbox` and `clarion.fanout` write them.
+
+Every column has a default in the database, so that another program may INSERT an event or a
+notification with plain SQL: the sweep finds it, stamps it and delivers it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from clarion.types import Level
+
+
+def new_epoch() -> str:
+    """A name for one unbroken history of versions."""
+    return secrets.token_hex(4)
+
+
+class Event(models.Model):
+    """It happened, once. The row is the transactional outbox: what is committed is delivered."""
+
+    type = models.CharField(_("type"), max_length=100, default="message", db_default="message")
+    category = models.CharField(
+        _("category"), max_length=100, blank=True, default="", db_default=""
+    )
+    data = models.JSONField(_("data"), default=dict, db_default={}, blank=True)
+    level = models.CharField(
+        _("level"),
+        max_length=10,
+        choices=[(level.value, level.name.title()) for level in Level],
+        default=Level.INFO,
+        db_default=Level.INFO.value,
+    )
+    text = models.CharField(
+        _("text"),
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What it said when it was sent; shown should its type be gone."),
+    )
+
+    actor_type = models.ForeignKey(
+        ContentType, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    actor_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    actor = GenericForeignKey("actor_type", "actor_id")
+    target_type = models.ForeignKey(
+        ContentType, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    target_id = models.CharField(max_length=64, blank=True, default="", db_default="")
+    target = GenericForeignKey("target_type", "target_id")
+
+    audience = models.JSONField(
+        _("audience"),
+        default=dict,
+        db_default={},
+        help_text=_('{"users": [1, 2]}, {"group": 3}, {"name": "teachers"} or {"public": true}'),
+    )
+    include_actor = models.BooleanField(default=False, db_default=False)
+    key = models.CharField(_("key"), max_length=200, null=True, blank=True)  # noqa: DJ001 - unique
+    fingerprint = models.CharField(max_length=64, blank=True, default="", db_default="")
+    collapse_key = models.CharField(max_length=200, blank=True, default="", db_default="")
+
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    due_at = (
+        models.DateTimeField(  # also the lease: a claim moves it ahead; null: nothing left to do
+            _("due"), null=True, blank=True, db_default=Now()
+        )
+    )
+    # how far the fan-out came: the last recipient's key, or how many of the named ones
+    checkpoint = models.CharField(max_length=64, blank=True, default="", db_default="")
+    notified = models.PositiveIntegerField(default=0, db_default=0)
+    skipped = models.PositiveIntegerField(default=0, db_default=0)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    retracted_at = models.DateTimeField(null=True, blank=True)
+    public_version = models.PositiveBigIntegerField(null=True, blank=True)
+
+    count = 1  # of the repeats collapsed into the row that is being rendered
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        constraints = [
+            models.UniqueConstraint(fields=["type", "key"], name="clarion_event_key"),
+            models.UniqueConstraint(fields=["public_version"], name="clarion_event_public"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="clarion_event_due", condition=Q(due_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.text}" if self.text else self.type
+
+    @property
+    def is_public(self) -> bool:
+        return bool(self.audience.get("public"))
+
+
+class AudienceChunk(models.Model):
+    """Part of the recipients of an event that names very many of them."""
+
+    event = models.ForeignKey(Event, models.CASCADE, related_name="chunks", db_index=False)
+    position = models.PositiveIntegerField()
+    ids = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event", "position"], name="clarion_audiencechunk_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id}[{self.position}]"
+
+
+LISTED = Q(archived_at__isnull=True, removed_at__isnull=True, snoozed_until__isnull=True)
+UNREAD = LISTED & Q(read_at__isnull=True)
+UNSEEN = LISTED & Q(seen_at__isnull=True)
+ARCHIVED = Q(archived_at__isnull=False, removed_at__isnull=True)
+SNOOZED = Q(archived_at__isnull=True, removed_at__isnull=True, snoozed_until__isnull=False)
+NEWEST_FIRST = ("-pinned", "-arrived_at", "-id")
+_BY_RECIPIENT = ["recipient", *NEWEST_FIRST]
+
+
+class Notification(models.Model):
+    """An event concerns a recipient. State is independent timestamps, never an enum."""
+
+    event = models.ForeignKey(Event, models.CASCADE, related_name="notifications", db_index=False)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="clarion_notifications",
+        db_index=False,
+    )
+    version = models.PositiveBigIntegerField(null=True, editable=False)  # null: not stamped yet
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    arrived_at = models.DateTimeField(_("arrived"), db_default=Now())  # what lists are sorted by
+    count = models.PositiveIntegerField(default=1, db_default=1)
+    members = models.JSONField(default=list, db_default=[], blank=True)  # collapsed event ids
+    collapse_key = models.CharField(max_length=310, blank=True, default="", db_default="")
+    pinned = models.BooleanField(default=False, db_default=False)
+    seen_at = models.DateTimeField(_("seen"), null=True, blank=True)
+    read_at = models.DateTimeField(_("read"), null=True, blank=True)
+    archived_at = models.DateTimeField(_("archived"), null=True, blank=True)
+    snoozed_until = models.DateTimeField(_("snoozed until"), null=True, blank=True)
+    removed_at = models.DateTimeField(null=True, blank=True)  # a tombstone, until it is pruned
+    delivered_at = models.DateTimeField(_("delivered"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "recipient"], name="clarion_notification_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["recipient", "version"], name="clarion_notif_change"),
+            models.Index(fields=_BY_RECIPIENT, name="clarion_notif_listed", condition=LISTED),
+            models.Index(fields=_BY_RECIPIENT, name="clarion_notif_unread", condition=UNREAD),
+            models.Index(fields=_BY_RECIPIENT, name="clarion_notif_archived", condition=ARCHIVED),
+            models.Index(
+                fields=["collapse_key", "recipient"],
+                name="clarion_notif_collapse",
+                condition=~Q(collapse_key="")
+                & Q(archived_at__isnull=True, removed_at__isnull=True),
+            ),
+            models.Index(
+                fields=["id"], name="clarion_notif_unstamped", condition=Q(version__isnull=True)
+            ),
+            models.Index(fields=["snoozed_until"], name="clarion_notif_snoozed", condition=SNOOZED),
+            models.Index(
+                fields=["expires_at"],
+                name="clarion_notif_expires",
+                condition=Q(
+                    expires_at__isnull=False, archived_at__isnull=True, removed_at__isnull=True
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.recipient_id}"
+
+    @property
+    def is_listed(self) -> bool:
+        return self.archived_at is None and self.removed_at is None and self.snoozed_until is None
+
+
+class Inbox(models.Model):
+    """A recipient's counters, and the version that every change of a row of theirs raises."""
+
+    recipient = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        primary_key=True,
+        related_name="clarion_inbox",
+    )
+    epoch = models.CharField(max_length=12, default=new_epoch)
+    version = models.PositiveBigIntegerField(default=0, db_default=0)
+    floor = models.PositiveBigIntegerField(default=0, db_default=0)  # below it rows were pruned
+    unread = models.PositiveIntegerField(default=0, db_default=0)
+    unseen = models.PositiveIntegerField(default=0, db_default=0)
+    announced = models.PositiveBigIntegerField(default=0, db_default=0)  # of the public stream
+    delivered = models.PositiveBigIntegerField(
+        default=0, db_default=0
+    )  # version a client confirmed
+
+    class Meta:
+        verbose_name = _("inbox")
+        verbose_name_plural = _("inboxes")
+
+    def __str__(self) -> str:
+        return f"inbox of {self.recipient_id}: {self.epoch}.{self.version}"
+
+
+class PublicStream(models.Model):
+    """The one row that numbers the announcements."""
+
+    epoch = models.CharField(max_length=12, default=new_epoch)
+    version = models.PositiveBigIntegerField(default=0, db_default=0)
+    floor = models.PositiveBigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        verbose_name = _("public stream")
+        verbose_name_plural = _("public stream")
+
+    def __str__(self) -> str:
+        return f"public: {self.epoch}.{self.version}"
+
+
+class Delivery(models.Model):
+    """What became of an event for one recipient on one channel, and why."""
+
+    class Outcome(models.TextChoices):
+        SKIPPED = "skipped", _("Skipped")
+
+    event = models.ForeignKey(Event, models.CASCADE, related_name="deliveries", db_index=False)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="clarion_deliveries"
+    )
+    channel = models.CharField(max_length=50, default="inbox", db_default="inbox")
+    outcome = models.CharField(max_length=20, choices=Outcome)
+    reason = models.CharField(max_length=200, blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "recipient", "channel"], name="clarion_delivery_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.recipient_id} by {self.channel}: {self.outcome}"
+
+
+class Preference(models.Model):
+    """An explicit choice of a recipient; where there is none, the type's default holds."""
+
+    class Value(models.TextChoices):
+        OFF = "off", _("Off")
+        INSTANT = "instant", _("At once")
+        DIGEST = "digest", _("Digest")
+
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="clarion_preferences",
+        db_index=False,
+    )
+    scope = models.CharField(  # "type:assignment.due", "category:assignments" or "*"
+        max_length=120
+    )
+    channel = models.CharField(max_length=50)
+    value = models.CharField(max_length=10, choices=Value)
+
+    class Meta:
+        verbose_name = _("preference")
+        verbose_name_plural = _("preferences")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["recipient", "scope", "channel"], name="clarion_preference_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipient_id} {self.scope} {self.channel}: {self.value}"
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A time as clients read it: UTC, ISO 8601, milliseconds."""
+    if moment is None:
+        return None
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"

@@ -1,0 +1,1 @@
+"""From a committed change to every open screen: frames, brokers, the hub, and the carriers."""

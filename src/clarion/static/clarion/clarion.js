@@ -1,0 +1,654 @@
+/**
+ * Clarion's inbox in the browser, without a user interface. Types: clarion.d.ts
+ *
+ *   const inbox = createInbox({ api: "/notifications/api/", socket: "/ws/notifications/" });
+ *   inbox.addEventListener("change", () => draw(inbox.list("unread").items, inbox.counts));
+ *   inbox.start();
+ *
+ * Frames may be lost, repeated or reordered. What is held here converges to the server's rows all
+ * the same, because every frame covers a range of versions (protocol clarion.v1).
+ */
+const TRANSPORTS = ["websocket", "sse", "polling"];
+const MAX_ITEMS = 1000; // more than this is forgotten and fetched again
+const PATCHES = {
+  seen: { seen: true },
+  read: { seen: true, read: true },
+  unread: { read: false },
+  archived: { archived: true },
+  unarchived: { archived: false },
+  pinned: { pinned: true },
+  unpinned: { pinned: false },
+  unsnoozed: { snoozed_until: null },
+};
+const FILTERS = {
+  all: (item) => !item.archived && !item.snoozed_until,
+  unread: (item) => FILTERS.all(item) && !item.read,
+  archived: (item) => item.archived,
+  snoozed: (item) => !item.archived && item.snoozed_until,
+};
+
+export function createInbox(options) {
+  return new Inbox({ transports: TRANSPORTS, ...options });
+}
+
+export class InboxError extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status; // 0: the server was not reached
+  }
+}
+
+export function safeUrl(url) {
+  return /^https?:$/.test(URL.parse(url || "data:", document.baseURI)?.protocol) ? url : "";
+}
+
+export function compare(a, b) {
+  const time = (item) => Date.parse(item.arrived_at);
+  const number = (item) => +String(item.id).replace("a", "");
+  return b.pinned - a.pinned || time(b) - time(a) || number(b) - number(a);
+}
+
+class Inbox extends EventTarget {
+  status = { state: "connecting", transport: null, code: null };
+  #options;
+  #store;
+  #link;
+  #channel; // to the other tabs
+  #leader = false;
+  #release; // gives the leader's lock back; unset: not started
+  #targets = {}; // positions that the server told of
+  #timers = new Timers();
+  #unacknowledged = 0;
+
+  constructor(options) {
+    super();
+    this.#options = options;
+    this.#store = new Store(options);
+    this.#link = new Link(options, {
+      frame: (frame) => this.#heard(frame),
+      status: (status) => this.#setStatus(status),
+      query: () => this.#store.query(),
+      request: (...request) => this.#request(...request),
+    });
+  }
+
+  start() {
+    if (this.#release) return;
+    for (const name of ["online", "offline", "pageshow", "pagehide"]) addEventListener(name, this);
+    document.addEventListener("visibilitychange", this);
+    const { key, api } = this.#options;
+    const stopped = new AbortController();
+    this.#release = () => stopped.abort();
+    if (!navigator.locks) return this.#lead(); // insecure context: a socket for each tab
+    this.#channel = new BroadcastChannel(`clarion:${key ?? api}`);
+    this.#channel.onmessage = ({ data }) => this.#told(data);
+    const hold = () => {
+      this.#lead();
+      return new Promise((done) => (this.#release = done));
+    };
+    navigator.locks.request(this.#channel.name, { signal: stopped.signal }, hold).catch(() => {});
+    this.#ask();
+  }
+
+  stop() {
+    if (!this.#release) return;
+    for (const name of ["online", "offline", "pagehide"]) removeEventListener(name, this);
+    document.removeEventListener("visibilitychange", this);
+    this.#leader = false;
+    this.#link.stop();
+    this.#timers.clear();
+    this.#channel?.close();
+    this.#release();
+    this.#channel = this.#release = null;
+  }
+
+  get counts() {
+    return this.#store.counts();
+  }
+
+  get positions() {
+    return structuredClone(this.#store.cursors);
+  }
+
+  list(filter = "all") {
+    const { loaded, loading, next } = this.#store.view(filter);
+    return { items: this.#store.list(filter), loaded, loading: !!loading, more: !loaded || !!next };
+  }
+
+  async load(filter = "all") {
+    const view = this.#store.view(filter);
+    if (this.#options.anonymous) view.loaded = true;
+    if (view.loaded && !view.next) return;
+    view.loading ??= this.#loadPage(filter, view);
+    await view.loading;
+  }
+
+  async #loadPage(filter, view) {
+    try {
+      const query = new URLSearchParams({ filter, ...(view.next && { before: view.next }) });
+      const page = await this.#request("GET", `inbox/?${query}`);
+      if (this.#store.view(filter) === view) this.#store.addPage(view, page); // not reset meanwhile
+    } finally {
+      view.loading = null;
+      this.#emit("change");
+    }
+  }
+
+  mark(as, ids, until) {
+    return this.#mark({ as, ids: [...ids], until });
+  }
+
+  async markAll(as = "read") {
+    const twins = this.#store.twins();
+    if (twins.length) await this.mark(as, twins);
+    const upto = this.#store.cursors.inbox?.version;
+    if (upto) return this.#mark({ as, upto });
+  }
+
+  undo(as, ids) {
+    return this.mark(as === "read" ? "unread" : `un${as}`, ids);
+  }
+
+  /** At once on this screen, then on the server; taken back here if that fails. */
+  async #mark(mark) {
+    const { ops } = this.#store;
+    ops.add(mark);
+    this.#emit("change");
+    try {
+      const answer = this.#options.anonymous ? {} : await this.#request("POST", "mark/", mark);
+      this.#store.settle(mark, answer);
+      return answer;
+    } finally {
+      ops.delete(mark);
+      this.#emit("change");
+    }
+  }
+
+  async act(item, url) {
+    const { href, origin } = new URL(url, document.baseURI);
+    if (origin !== location.origin) throw new InboxError(400, "An action posts to its own site only");
+    await this.#request("POST", href);
+    await this.mark("read", [item.id]);
+  }
+
+  async #request(method, path, body) {
+    const { api, csrf, csrfHeader = "X-CSRFToken" } = this.#options;
+    const headers = { Accept: "application/json" };
+    if (body) headers["Content-Type"] = "application/json";
+    if (method === "POST" && csrf) headers[csrfHeader] = csrf();
+    const response = await fetch(new URL(path, new URL(api, document.baseURI)), {
+      method,
+      headers,
+      body: JSON.stringify(body),
+      keepalive: method === "POST", // survives the navigation that a click starts
+      signal: AbortSignal.timeout(15_000),
+    }).catch((error) => {
+      throw new InboxError(0, error.message);
+    });
+    const answer = await response.json().catch(() => ({}));
+    if (!response.ok) throw new InboxError(response.status, answer.detail ?? answer.title);
+    return answer;
+  }
+
+  // --- frames ---------------------------------------------------------------------------------
+
+  #heard(frame) {
+    this.#channel?.postMessage({ frame });
+    this.#take(frame);
+  }
+
+  #take(frame) {
+    if (frame.stream) this.#range(frame);
+    else if (frame.type === "toast") this.#emit("toast", frame);
+    else if (frame.streams) {
+      this.#store.count(frame.counts, frame.streams.inbox);
+      this.#reach(frame.streams, 2000); // what it tells of may be on its way
+    }
+    this.#emit("change");
+  }
+
+  #range(frame) {
+    const arrived = this.#store.apply(frame);
+    if (!arrived) return this.#reach({ [frame.stream]: frame }, this.#leader ? 0 : 1000); // a gap
+    this.#timers.stop("answer");
+    if (arrived.length) this.#emit("arrived", { items: arrived });
+    if (frame.stream === "inbox") this.#acknowledge();
+  }
+
+  /** See to it that these positions are reached, by asking the server if need be. */
+  #reach(streams, grace) {
+    for (const [name, { epoch, version }] of Object.entries(streams)) {
+      this.#store.cursors[name] ??= { epoch, version }; // no cursor: live from now on
+      this.#targets[name] = { epoch, version };
+    }
+    this.#timers.once("reach", grace, () => this.#behind() && this.#resume());
+  }
+
+  #behind() {
+    return Object.entries(this.#targets).some(([name, { epoch, version }]) => {
+      const cursor = this.#store.cursors[name];
+      return (cursor.epoch && cursor.epoch !== epoch) || version > cursor.version;
+    });
+  }
+
+  #resume() {
+    const message = { type: "resume", ...Object.fromEntries(this.#store.query()) };
+    if (!this.#leader || !this.#link.send(message)) return this.#catchUp();
+    this.#timers.once("answer", 5000, () => this.#link.lost());
+  }
+
+  /** The same frames over HTTP: for a tab without a socket, and transports without a way back. */
+  async #catchUp() {
+    const answer = await this.#request("GET", `changes/?${this.#store.query()}`).catch(() => ({}));
+    for (const frame of answer.frames ?? []) this.#leader ? this.#heard(frame) : this.#take(frame);
+  }
+
+  #acknowledge() {
+    const send = () => {
+      this.#unacknowledged = 0;
+      this.#link.send({ type: "ack", inbox: this.#store.cursors.inbox.version });
+    };
+    this.#timers.once("ack", 1000, send);
+    if (++this.#unacknowledged >= 50) send();
+  }
+
+  // --- tabs: one of them leads, and holds the socket ------------------------------------------
+
+  #lead() {
+    this.#leader = true;
+    this.#timers.stop("silence");
+    this.#link.start();
+  }
+
+  #ask() {
+    this.#channel.postMessage({ ask: true });
+    this.#listen(3000);
+  }
+
+  /** The leader may be frozen: then this tab looks for itself. */
+  #listen(patience = 40_000) {
+    this.#timers.start("silence", patience, () => {
+      this.#catchUp();
+      this.#listen();
+    });
+  }
+
+  #told({ ask, frame, status, streams }) {
+    if (this.#leader) return ask && this.#share();
+    if (ask) return;
+    this.#listen();
+    if (frame) this.#take(frame);
+    if (status) this.#setStatus(status);
+    if (streams) this.#reach(streams, 0);
+  }
+
+  #share() {
+    const known = Object.entries(this.#store.cursors).filter(([, cursor]) => cursor);
+    this.#channel?.postMessage({ status: this.status, streams: Object.fromEntries(known) });
+  }
+
+  #setStatus(status) {
+    this.status = status;
+    if (this.#leader) this.#share();
+    this.#emit("status", status);
+  }
+
+  handleEvent({ type, persisted }) {
+    if (type === "pagehide") this.stop(); // the back/forward cache keeps no sockets
+    else if (persisted) this.start();
+    else if (this.#leader) this.#link.probe();
+    else if (this.#channel && !document.hidden) this.#ask();
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+/** What is known: items by id, a cursor for each stream, and own marks not yet confirmed. */
+class Store {
+  items = new Map();
+  cursors = { inbox: null, public: null };
+  ops = new Set();
+  #views = {};
+  #counts;
+  #countedAt; // the position of #counts
+  #reached = {}; // end of the parts so far of a catch-up in several frames
+  #marks = []; // recent bulk marks, for pages that were read before them
+
+  constructor({ positions = {}, counts, anonymous }) {
+    for (const [name, text] of Object.entries(positions)) {
+      const [, epoch, version] = /^(.*)\.(\d+)$/.exec(text) ?? [];
+      if (version) this.cursors[name] = { epoch, version: +version };
+    }
+    if (anonymous) delete this.cursors.inbox;
+    this.#counts = counts ?? { unread: 0, unseen: 0 };
+    this.#countedAt = this.cursors.inbox;
+  }
+
+  query() {
+    const known = Object.entries(this.cursors).filter(([, cursor]) => cursor);
+    return new URLSearchParams(known.map(([name, at]) => [name, `${at.epoch}.${at.version}`]));
+  }
+
+  /** Returns [{item, previous}] of what is new to this screen, or nothing where frames are missing. */
+  apply(frame) {
+    if (frame.type === "reset") return this.#replace(frame);
+    const { stream, epoch, after, version, items = [], marks = [] } = frame;
+    const cursor = (this.cursors[stream] ??= { epoch, version: after });
+    const reached = Math.max(cursor.version, this.#reached[stream] ?? 0);
+    if ((cursor.epoch && cursor.epoch !== epoch) || after > reached) return;
+    if (stream === "inbox") this.count(frame.counts, frame);
+    if (version <= cursor.version) return [];
+    const arrived = items.map((item) => this.#put(item, true)).filter(Boolean);
+    for (const mark of marks) this.#markAll({ ...mark, version });
+    if (frame.more) this.#reached[stream] = version;
+    else this.#move(frame);
+    if (this.items.size > MAX_ITEMS) this.#forget();
+    return arrived;
+  }
+
+  #replace(frame) {
+    this.#forget();
+    this.#move(frame);
+    if (frame.stream === "inbox") {
+      this.addPage(this.view("all"), frame);
+      this.#countedAt = null;
+      this.count(frame.counts, frame);
+    } else for (const item of frame.items) this.#put(item, true);
+    return [];
+  }
+
+  #forget() {
+    this.items.clear();
+    this.#views = {};
+    this.#marks = [];
+  }
+
+  #move({ stream, epoch, version }) {
+    this.cursors[stream] = { epoch, version };
+    delete this.#reached[stream];
+  }
+
+  /** Take counts, unless those held are newer. */
+  count(counts, at) {
+    const held = this.#countedAt;
+    if (!counts || !at || (held?.epoch === at.epoch && held.version > at.version)) return;
+    this.#counts = counts;
+    this.#countedAt = { epoch: at.epoch, version: at.version };
+  }
+
+  /** A removed item stays as a tombstone, or a page that was read before would bring it back. */
+  #put(item, live) {
+    const previous = this.items.get(item.id);
+    if (previous?.version >= item.version + live) return;
+    this.items.set(item.id, item.removed ? { ...previous, ...item } : item);
+    const moved = !previous || previous.arrived_at < item.arrived_at;
+    const unseen = !item.removed && !item.seen && FILTERS.unread(item) && !this.#owned(item);
+    return moved && unseen && { item, previous };
+  }
+
+  #markAll(mark) {
+    this.#marks = [...this.#marks, mark].slice(-20);
+    for (const item of this.items.values()) this.items.set(item.id, marked(item, mark));
+  }
+
+  addPage(view, { items, next, position }) {
+    const [at] = /\d+$/.exec(position) ?? [];
+    for (const item of items) {
+      const later = this.#marks.filter(({ version }) => version > at);
+      this.#put(later.reduce(marked, item), false);
+    }
+    Object.assign(view, { loaded: true, next, bottom: next && items.at(-1) });
+  }
+
+  /** The server took a mark: it is part of every item that is not newer. */
+  settle(mark, { version = Infinity, counts }) {
+    for (const item of this.items.values()) {
+      if (item.version <= version || isTwin(item)) this.items.set(item.id, marked(item, mark));
+    }
+    this.count(counts, { epoch: this.cursors.inbox?.epoch, version });
+  }
+
+  view(filter) {
+    return (this.#views[filter] ??= { loaded: false });
+  }
+
+  /** Down to the last fetched page and no further: below it there may be rows unknown here. */
+  list(filter) {
+    const { bottom } = this.view(filter);
+    const fits = (item) => FILTERS[filter](item) && !(bottom && compare(item, bottom) > 0);
+    return this.#shown().filter(fits).sort(compare);
+  }
+
+  twins() {
+    return this.#shown().filter(isTwin).map(({ id }) => id);
+  }
+
+  #shown() {
+    const known = [...this.items.values()].filter((item) => !item.removed && !this.#owned(item));
+    return known.map((item) => [...this.ops].reduce(marked, item));
+  }
+
+  /** An announcement gives way to the person's own row of the same event. */
+  #owned(item) {
+    const own = (other) => other.event === item.event && !isTwin(other);
+    return isTwin(item) && [...this.items.values()].some(own);
+  }
+
+  /** The server's counts, and on top announcements without a row and marks on their way. */
+  counts() {
+    const shown = this.#shown();
+    const total = (name, state) => {
+      const weight = (item) => FILTERS.all(item) && !item[state];
+      const all = [...this.ops].some(({ as, upto }) => upto && PATCHES[as][state]);
+      const known = (item) => !all && !isTwin(item) && weight(this.items.get(item.id));
+      const change = shown.reduce((sum, item) => sum + weight(item) - known(item), 0);
+      return Math.max(0, change + (all ? 0 : this.#counts[name]));
+    };
+    return { unread: total("unread", "read"), unseen: total("unseen", "seen") };
+  }
+}
+
+/** Of the public stream, without a row of this person. */
+function isTwin(item) {
+  return typeof item.id === "string";
+}
+
+/** The item with a mark, if it concerns it: by ids, or all up to a version. */
+function marked(item, { as, ids, upto, until }) {
+  const concerned = ids
+    ? ids.includes(item.id) || ids.includes(`a${item.event}`)
+    : !isTwin(item) && item.version <= upto && FILTERS.all(item);
+  return concerned ? { ...item, ...(PATCHES[as] ?? { snoozed_until: until }) } : item;
+}
+
+/** The way to the server: WebSocket, else server-sent events, else polling. */
+class Link {
+  #options;
+  #on;
+  #mode = 0; // index of the transport
+  #running = false;
+  #connection; // AbortController of the one attempt or connection
+  #socket;
+  #up = false;
+  #failures = 0; // of this transport, in a row
+  #attempt = 0;
+  #window; // when the server wants this client back: [least, most] ms
+  #socketWorked = false;
+  #heartbeat = 25_000;
+  #heardAt = 0;
+  #timers = new Timers();
+
+  constructor(options, on) {
+    this.#options = options;
+    this.#on = on;
+  }
+
+  start() {
+    this.#running = true;
+    this.#open();
+  }
+
+  stop() {
+    this.#running = false;
+    this.#close();
+  }
+
+  /** False where there is no way to the server. */
+  send(message) {
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** The page was shown, or the network changed: if nothing is heard within 3 s, reconnect. */
+  probe() {
+    if (!this.#running) return;
+    if (!this.#up) this.#timers.start("again", Math.random() * 500, () => this.#open());
+    else if (this.send({ type: "ping" }) || Date.now() - this.#heardAt > this.#heartbeat) this.#watch(3000);
+  }
+
+  async #open() {
+    this.#close();
+    const { signal } = (this.#connection = new AbortController());
+    this.#watch(10_000);
+    try {
+      await this.#renewTicket();
+      if (!signal.aborted) await this[this.#options.transports[this.#mode]](signal);
+    } catch ({ status }) {
+      if (!signal.aborted) this.lost([401, 403].includes(status) ? 4500 : 0);
+    }
+  }
+
+  /** Another origin gets no cookie, so it always needs a ticket. */
+  async #renewTicket() {
+    const { options = this.#options, origin = this.#address("socket").host } = {};
+    if (options.ticket || options.anonymous || (origin === location.host && options.ticket === undefined)) return;
+    options.ticket = (await this.#on.request("POST", "ticket/")).ticket;
+  }
+
+  #address(name) {
+    return new URL(`${this.#options[name]}?${this.#on.query()}`, document.baseURI);
+  }
+
+  websocket(signal) {
+    const { ticket } = this.#options;
+    const url = this.#address("socket");
+    url.protocol = url.protocol.replace("http", "ws");
+    const socket = new WebSocket(url, ["clarion.v1", ...(ticket ? [`ticket.${ticket}`] : [])]);
+    this.#socket = socket;
+    signal.onabort = () => socket.close();
+    socket.onmessage = ({ data }) => signal.aborted || this.#heard(JSON.parse(data));
+    socket.onclose = ({ code }) => signal.aborted || this.lost(code);
+  }
+
+  sse(signal) {
+    const source = new EventSource(this.#address("stream"));
+    signal.onabort = () => source.close();
+    source.onmessage = ({ data }) => this.#heard(JSON.parse(data));
+    source.onerror = () => this.lost(); // reconnects here, where both cursors are known
+  }
+
+  async polling(signal) {
+    while (!signal.aborted) {
+      const answer = await this.#on.request("GET", `changes/?${this.#on.query()}`);
+      if (signal.aborted) return;
+      const wait = answer.interval * 1000 * (document.hidden ? 3 : 1);
+      this.#heartbeat = wait + 10_000;
+      for (const frame of answer.frames) this.#heard(frame);
+      this.#heard({ streams: answer.streams, counts: answer.counts });
+      await new Promise((next) => this.#timers.start("poll", wait, next));
+    }
+  }
+
+  #heard(frame) {
+    this.#heardAt = Date.now();
+    if (frame.heartbeat) this.#heartbeat = frame.heartbeat * 1000;
+    if (frame.retry) this.#window = frame.retry;
+    this.#watch(this.#heartbeat * 1.5);
+    if (!this.#up) this.#connected();
+    this.#on.frame(frame);
+  }
+
+  #watch(patience) {
+    this.#timers.start("watch", patience, () => this.lost());
+  }
+
+  #connected() {
+    this.#up = true;
+    this.#failures = 0;
+    this.#timers.start("stable", 10_000, () => (this.#attempt = 0));
+    // A socket that worked before was down with its server; else a proxy forbids it.
+    const upgrade = () => {
+      this.#mode = 0;
+      this.#open();
+    };
+    if (this.#mode) this.#timers.start("upgrade", this.#socketWorked ? 30_000 : 600_000, upgrade);
+    else this.#socketWorked = true;
+    this.#tell("live");
+  }
+
+  lost(code) {
+    const up = this.#up;
+    this.#close();
+    if (code >= 4500) return this.#tell("stopped", code);
+    if (code === 4004) this.#options.ticket = null; // expired: a new one first
+    else if (this.#socketWorked) this.#options.ticket &&= undefined;
+    if (!up && ++this.#failures >= (this.#mode ? 1 : 2)) {
+      this.#failures = 0;
+      this.#mode = (this.#mode + 1) % this.#options.transports.length;
+    }
+    this.#tell(this.#attempt > 1 || !navigator.onLine ? "offline" : "connecting", code);
+    this.#timers.start("again", this.#delay(), () => this.#open());
+  }
+
+  /** Full jitter, or the window that the server gave: thousands must not come back at once. */
+  #delay() {
+    const most = Math.min(30_000, 500 * 2 ** ++this.#attempt);
+    const [from, to] = this.#window ?? [0, most];
+    this.#window = null;
+    return from + Math.random() * (to - from);
+  }
+
+  #tell(state, code = null) {
+    const transport = state === "live" ? this.#options.transports[this.#mode] : null;
+    this.#on.status({ state, transport, code });
+  }
+
+  #close() {
+    this.#timers.clear();
+    this.#connection?.abort();
+    this.#socket = null;
+    this.#up = false;
+  }
+}
+
+/** Named timers: one of a name at a time. */
+class Timers {
+  #running = new Map();
+
+  /** Anew, instead of one that runs. */
+  start(name, delay, step) {
+    this.stop(name);
+    const run = () => {
+      this.#running.delete(name);
+      step();
+    };
+    this.#running.set(name, setTimeout(run, delay));
+  }
+
+  /** Unless one runs. */
+  once(name, delay, step) {
+    if (!this.#running.has(name)) this.start(name, delay, step);
+  }
+
+  stop(name) {
+    clearTimeout(this.#running.get(name));
+    this.#running.delete(name);
+  }
+
+  clear() {
+    for (const name of this.#running.keys()) this.stop(name);
+  }
+}
