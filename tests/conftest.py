@@ -18,7 +18,7 @@ SELECTED_BY_HAND = ("e2e", "hard")  # they have steps of their own in `run.py te
 
 
 def need(present: object, part: str) -> None:
-    """Skip the test when an installable `part` is absent, with the reason; in CI that is a failure."""
+    """Skip the test when an installable `part` is absent, and say so; in CI that is a failure."""
     if not present:
         pytest.skip(NOT_INSTALLED + part)
 

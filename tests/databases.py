@@ -1,4 +1,4 @@
-"""What `CLARION_DB` says, as an entry of Django's DATABASES. Used by the tests and their helpers."""
+"""What `CLARION_DB` says, as an entry of Django's DATABASES."""
 
 from __future__ import annotations
 

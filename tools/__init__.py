@@ -1,1 +1,1 @@
-"""What `run.py` starts inside the environment: serve, smoke, check, services. Not part of the package."""
+"""What `run.py` starts: serve, smoke, check and their helpers. Not part of the package."""

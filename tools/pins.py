@@ -16,9 +16,9 @@ from tools.uv import uv
 
 FOLDER = Path(__file__).resolve().parent.parent / "requirements"
 OLDEST_PYTHON = "3.11"
-DJANGO_NEEDS = {"5.2": "< '3.12'", "6.1": ">= '3.12'"}  # Django series: the Python marker of its line
+DJANGO_NEEDS = {"5.2": "< '3.12'", "6.1": ">= '3.12'"}  # series: the Python marker of its line
 
-#: Name of a set: the sets that it must agree with. In this order, since later ones follow earlier ones.
+#: Name of a set: the sets that it must agree with, which come before it.
 SETS = {
     "test": (),
     "full": ("test",),
@@ -31,7 +31,7 @@ SETS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Compile all sets and check the Django versions; `--upgrade` takes the newest of everything."""
+    """Compile all sets and check the Django versions. `--upgrade` takes the newest of all."""
     for name, agrees_with in SETS.items():
         _compile(name, agrees_with, upgrade="--upgrade" in arguments)
     problems = django_problems()
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 def django_problems() -> list[str]:
     """What is wrong with the Django versions in the compiled files, one sentence each.
 
-    The resolver once took an older Django without a word because a package capped it: hence this look.
+    A resolver takes an older Django without a word when some package caps it: hence this look.
     """
     problems = []
     for name in ("test", "full", "run", "lint"):

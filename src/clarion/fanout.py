@@ -20,7 +20,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from clarion import inbox, items, preferences
+from clarion import items, ledger, preferences
 from clarion.audiences import Audience
 from clarion.conf import settings
 from clarion.exceptions import ClarionError
@@ -79,7 +79,7 @@ def _serve(event: Event, size: int) -> bool:
     chunk = _next_chunk(held, size)
     decided = _decide(held, chunk.recipients)
     skipped = [(pk, decision) for pk, decision in decided if not decision.send]
-    added = inbox.add(held, [pk for pk, decision in decided if decision.send])
+    added = ledger.add(held, [pk for pk, decision in decided if decision.send])
     Delivery.objects.bulk_create(
         [
             Delivery(event=held, recipient_id=pk, outcome="skipped", reason=decision.reason)
@@ -248,20 +248,15 @@ def number(event: Event) -> None:
     transaction.on_commit(lambda: publish(nudge), robust=True)
 
 
-def sweep(limit: int = 100) -> int:
-    """Do what is due: events, rows saved in other ways, snoozes, expiries. Returns how many."""
-    events = _claim(limit)
-    for event in events:
-        _run_claimed(event)
-    return len(events) + inbox.stamp() + inbox.wake_snoozed() + inbox.expire()
-
-
-def _claim(limit: int) -> list[Event]:
-    """Take due events by moving their due time ahead: compare and set, so that one claims each."""
+def run_due(limit: int = 100) -> int:
+    """Serve events that are due. A claim moves the due time ahead: compare and set, one wins."""
     now = timezone.now()
     lease = now + timedelta(seconds=settings.LEASE)
     due = Event.objects.filter(due_at__lte=now).order_by("due_at")[:limit]
-    return [event for event in due if _take(event, lease)]
+    claimed = [event for event in due if _take(event, lease)]
+    for event in claimed:
+        _run_claimed(event)
+    return len(claimed)
 
 
 def _take(event: Event, lease: datetime) -> bool:

@@ -15,6 +15,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from clarion.types import Level
@@ -71,11 +72,11 @@ class Event(models.Model):
     fingerprint = models.CharField(max_length=64, blank=True, default="", db_default="")
     collapse_key = models.CharField(max_length=200, blank=True, default="", db_default="")
 
-    created_at = models.DateTimeField(_("created"), db_default=Now())
+    created_at = models.DateTimeField(_("created"), default=timezone.now, db_default=Now())
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     due_at = (
         models.DateTimeField(  # also the lease: a claim moves it ahead; null: nothing left to do
-            _("due"), null=True, blank=True, db_default=Now()
+            _("due"), null=True, blank=True, default=timezone.now, db_default=Now()
         )
     )
     # how far the fan-out came: the last recipient's key, or how many of the named ones
@@ -145,8 +146,8 @@ class Notification(models.Model):
         db_index=False,
     )
     version = models.PositiveBigIntegerField(null=True, editable=False)  # null: not stamped yet
-    created_at = models.DateTimeField(_("created"), db_default=Now())
-    arrived_at = models.DateTimeField(_("arrived"), db_default=Now())  # what lists are sorted by
+    created_at = models.DateTimeField(_("created"), default=timezone.now, db_default=Now())
+    arrived_at = models.DateTimeField(_("arrived"), default=timezone.now, db_default=Now())  # what lists are sorted by
     count = models.PositiveIntegerField(default=1, db_default=1)
     members = models.JSONField(default=list, db_default=[], blank=True)  # collapsed event ids
     collapse_key = models.CharField(max_length=310, blank=True, default="", db_default="")
@@ -254,7 +255,7 @@ class Delivery(models.Model):
     channel = models.CharField(max_length=50, default="inbox", db_default="inbox")
     outcome = models.CharField(max_length=20, choices=Outcome)
     reason = models.CharField(max_length=200, blank=True, default="", db_default="")
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(default=timezone.now, db_default=Now())
 
     class Meta:
         verbose_name = _("delivery")

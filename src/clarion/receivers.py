@@ -12,7 +12,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
-from clarion import inbox, runner
+from clarion import runner, upkeep
 from clarion.models import Event, Notification
 from clarion.realtime.auth import revoke, session_digest
 
@@ -22,12 +22,12 @@ def notification_saved(instance: Notification, raw: bool, **_: Any) -> None:
     """A row saved by `create()`, the admin or a shell gets a version, which publishes it."""
     if not raw:
         Notification.objects.filter(pk=instance.pk).update(version=None)
-        transaction.on_commit(inbox.stamp, robust=True)
+        transaction.on_commit(upkeep.stamp, robust=True)
 
 
 @receiver(post_delete, sender=Notification, dispatch_uid="clarion.notification_deleted")
 def notification_deleted(instance: Notification, **_: Any) -> None:
-    transaction.on_commit(partial(inbox.forget, instance.recipient_id), robust=True)
+    transaction.on_commit(partial(upkeep.forget, instance.recipient_id), robust=True)
 
 
 @receiver(post_save, sender=Event, dispatch_uid="clarion.event_saved")

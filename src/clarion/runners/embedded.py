@@ -11,9 +11,9 @@ import threading
 
 from django.db import close_old_connections
 
-from clarion import fanout
 from clarion.conf import settings
 from clarion.runner import Runner
+from clarion.runners.work import sweep
 
 logger = logging.getLogger("clarion")
 
@@ -54,7 +54,7 @@ class EmbeddedRunner(Runner):
     def _sweep(self) -> None:
         close_old_connections()
         try:
-            while fanout.sweep():
+            while sweep():
                 continue
         except Exception:  # a database that is away comes back
             logger.exception("the sweep failed; it is tried again")

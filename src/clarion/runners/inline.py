@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from clarion import fanout
 from clarion.runner import Runner
+from clarion.runners.work import sweep
 
 
 class InlineRunner(Runner):
     """Sweeps until nothing is due. Whoever commits waits for it."""
 
     def wake(self) -> None:
-        while fanout.sweep():
+        while sweep():
             continue

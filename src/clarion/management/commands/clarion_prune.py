@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from clarion import inbox
+from clarion import upkeep
 from clarion.conf import settings
 
 
@@ -25,8 +25,10 @@ class Command(BaseCommand):
             raise CommandError("Nothing to do: set CLARION['RETENTION_DAYS'] or give --days.")
         before = timezone.now() - timedelta(days=days)
         rows = events = 0
-        while deleted := inbox.prune(before, limit=options["batch"]):
+        while deleted := upkeep.prune(before, limit=options["batch"]):
             rows += deleted
-        while deleted := inbox.prune_events(before, limit=options["batch"]):
+        while deleted := upkeep.prune_events(before, limit=options["batch"]):
             events += deleted
-        self.stdout.write(f"Deleted {rows} notifications and {events} events older than {before:%F}.")
+        self.stdout.write(
+            f"Deleted {rows} notifications and {events} events older than {before:%F}."
+        )

@@ -6,11 +6,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from clarion import inbox
+from clarion import upkeep
 
 
 class Command(BaseCommand):
-    help = "Compare every inbox with its rows. Exit code 1 when one differs; --repair sets it right."
+    help = (
+        "Compare every inbox with its rows. Exit code 1 when one differs; --repair sets it right."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--repair", action="store_true", help="set right what differs")
@@ -22,14 +24,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["new_epoch"]:
-            self.stdout.write(f"New epoch for {inbox.renew_epoch()} streams.")
-        drifts = list(inbox.verify())
+            self.stdout.write(f"New epoch for {upkeep.renew_epoch()} streams.")
+        drifts = list(upkeep.verify())
         for drift in drifts:
             self.stdout.write(
                 f"Recipient {drift.recipient}: stored {drift.stored}, actual {drift.actual}."
             )
         if options["repair"]:
-            self.stdout.write(f"Repaired {inbox.repair()} inboxes.")
+            self.stdout.write(f"Repaired {upkeep.repair()} inboxes.")
         elif drifts:
             self.stderr.write(f"{len(drifts)} inboxes differ; run again with --repair.")
             raise SystemExit(1)

@@ -1,78 +1,49 @@
 /**
  * <clarion-bell>: the bell, its panel and its toasts, on top of clarion.js. docs/howto/bell.md
  *
- * Works under a nonce CSP with Trusted Types: texts are set as text, never as HTML, and the styles
- * are a constructed style sheet. Every id and class in the shadow tree is a ::part() as well.
+ * Works under a nonce CSP with Trusted Types: texts are set as text and the styles are a constructed
+ * style sheet. Every id and class of the shadow tree is a ::part() too. Texts are looked up by their
+ * English form, as gettext does.
  */
 import { createInbox, safeUrl } from "./clarion.js";
 
-const TEXT = {
-  title: "Notifications",
-  count: "{n} unread",
-  pill: "{n} new",
-  news: { 1: "{n} new notification", 2: "{n} new notifications" },
-  all: "All",
-  unread: "Unread",
-  archived: "Archived",
-  markAll: "Mark all as read",
-  toRead: "Mark as read",
-  toUnread: "Mark as unread",
-  toArchived: "Archive",
-  toUnarchived: "Move to inbox",
-  toPinned: "Pin",
-  toUnpinned: "Unpin",
-  pinned: "Pinned",
-  more: "More actions",
-  snooze: "Snooze",
-  hour: "For 1 hour",
-  hours: "For 4 hours",
-  tomorrow: "Until tomorrow, 8:00",
-  until: "Until",
-  loadMore: "Load more",
-  close: "Close",
-  undo: "Undo",
-  seeAll: "See all notifications",
-  help: "Keyboard shortcuts",
-  next: "Next, previous",
-  open: "Open",
-  noneAll: "You are all caught up",
-  noneUnread: "Nothing unread",
-  noneArchived: "Nothing archived",
-  offline: "Offline: showing what was saved",
-  stopped: "Signed out: reload the page to go on",
-  limit: "Too many open connections: reload the page to go on",
-  failed: "Could not be saved, so it was undone",
-  unreachable: "The server was not reached, so it was undone",
-  notLoaded: "Could not be loaded. Try again",
-  didRead: "Marked as read",
-  didArchived: "Archived",
-  didSnoozed: "Snoozed",
-  done: "Done",
-  info: "Information",
-  success: "Success",
-  warning: "Warning",
-  error: "Error",
-  critical: "Critical",
-};
 const RING = "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18";
-const ICON = {
-  bell: "M6 9.5a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4s2-1.5 2-6.5M10 19.5a2.1 2.1 0 0 0 4 0",
-  info: RING + "M12 11.5V16M12 8h.01",
-  success: RING + "M8 12.3l2.7 2.7L16 9.4",
-  warning: "M12 4 2.8 20h18.4zM12 10v4.5M12 17.2h.01",
-  error: "M8.3 3h7.4L21 8.3v7.4L15.7 21H8.3L3 15.7V8.3zM9.3 9.3l5.4 5.4M14.7 9.3l-5.4 5.4",
-  critical: "M12 2l10 10-10 10L2 12zM12 7.5v5.5M12 16.3h.01",
-  toRead: "M5 12.5l4.5 4.5L19 7",
-  toUnread: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8",
-  toArchived: "M3.5 5h17v4h-17zM5.5 9v10h13V9M10 13h4",
-  toUnarchived: "M3.5 13h5l1.5 3h4l1.5-3h5M5.5 6h13l2 7v6h-17v-6z",
-  more: "M5 12h.01M12 12h.01M19 12h.01",
-  pinned: "M8.5 4h7l-1 6.5 3 3.5h-11l3-3.5zM12 14v6",
-  help: "M8.5 8.5a3.5 3.5 0 1 1 5 3.2c-1 .5-1.5 1.200-1.500 2.300M12 18h.01",
-  close: "M6.5 6.5l11 11M17.5 6.5l-11 11",
+const ICONS = {
+  bell: "M6 9.5a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4s2-1.5 2-6.5M10 19.5a2 2 0 0 0 4 0",
+  info: RING + "M12 11.5V16M12 8h0",
+  success: RING + "M8 12l3 3 5-6",
+  warning: "M12 4 3 20h18zM12 10v4M12 17h0",
+  error: "M8 3h8l5 5v8l-5 5H8l-5-5V8zM9 9l6 6M15 9l-6 6",
+  critical: "M12 2l10 10-10 10L2 12zM12 8v5M12 16h0",
+  read: "M5 12l5 5 9-10",
+  unread: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8",
+  archived: "M3 5h18v4H3zM5 9v10h14V9M10 13h4",
+  unarchived: "M12 19V9M8 13l4-4 4 4M4 5h16",
+  pinned: "M8 4h8l-1 6 3 4H6l3-4zM12 14v6",
+  more: "M5 12h0M12 12h0M19 12h0",
+  help: "M8 8a4 4 0 1 1 5 4q-1 .5-1 2M12 18h0",
+  close: "M6 6l12 12M18 6L6 18",
+};
+const STATES = {
+  read: "Mark as read",
+  unread: "Mark as unread",
+  archived: "Archive",
+  unarchived: "Move to inbox",
+  pinned: "Pin",
+  unpinned: "Unpin",
+};
+const TABS = { all: "All", unread: "Unread", archived: "Archived" };
+const EMPTY = { all: "You are all caught up", unread: "Nothing unread", archived: "Nothing archived" };
+const LEVELS = { success: "Success", warning: "Warning", error: "Error", critical: "Critical" };
+const HELP = {
+  "J, K": "Next, previous",
+  Enter: "Open",
+  E: "Archive",
+  "Shift + I": "Mark as read",
+  "Shift + U": "Mark as unread",
+  Esc: "Close",
 };
 const HOUR = 3600_000;
-const KEYS = { "j k": "next", Enter: "open", e: "toArchived", I: "toRead", U: "toUnread", Esc: "close" };
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
@@ -80,45 +51,47 @@ sheet.replaceSync(`
   --bg: var(--clarion-surface, light-dark(#fff, #1d1e23));
   --fg: var(--clarion-text, light-dark(#191a1f, #eeeef2));
   --dim: var(--clarion-muted, light-dark(#5b5f6d, #a6a9b6));
-  --line: var(--clarion-line, light-dark(#e7e8ed, #33353d));
-  --tint: var(--clarion-hover, light-dark(#f4f5f9, #282a31));
+  --line: var(--clarion-line, light-dark(#e6e7ec, #34363e));
+  --tint: var(--clarion-hover, light-dark(#f4f5f9, #27292f));
   --accent: var(--clarion-accent, light-dark(#3350d6, #9db0ff));
   --on: var(--clarion-on-accent, light-dark(#fff, #12141d));
-  --badge: var(--clarion-badge, light-dark(#d3233b, #ff8b98));
+  --alarm: var(--clarion-badge, light-dark(#c92a3f, #ff8f9b));
   --round: var(--clarion-radius, 14px);
-  --lift: 0 0 0 1px var(--line), 0 16px 40px -8px #0004;
-  --font: var(--clarion-font, system-ui, sans-serif);
-  display: inline-block; font: 14px/1.45 var(--font);
+  --lift: 0 0 0 1px var(--line), 0 16px 40px -8px #0005;
+  display: inline-block;
+  font: 14px/1.45 var(--clarion-font, system-ui, sans-serif);
 }
-*, ::before { box-sizing: border-box; margin: 0; }
+* { box-sizing: border-box; margin: 0; }
 [hidden] { display: none !important; }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }
-button, input { font: inherit; color: inherit; }
-button { border: 0; background: none; border-radius: 8px; padding: 4px 10px; min-height: 28px; cursor: pointer; }
+button, input { font: inherit; color: inherit; border: 0; border-radius: 8px; padding: 4px 10px; min-height: 28px; background: none; }
+button { cursor: pointer; }
 button:hover { background: var(--tint); }
-.icon { display: grid; place-items: center; width: 28px; padding: 0; color: var(--dim); }
+.icon, #bell, .avatar { display: grid; place-items: center; flex: none; width: 28px; padding: 0; }
+.icon { color: var(--dim); }
 .icon:hover { color: var(--fg); background: var(--line); }
-#bell { position: relative; display: grid; place-items: center; width: 40px; height: 40px; padding: 0; border-radius: 50%; }
+#bell { position: relative; width: 40px; height: 40px; border-radius: 50%; }
 #bell:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
 #bell svg { width: 23px; }
-#badge { position: absolute; inset: 1px auto auto 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--badge); color: var(--on); font: 600 11px/18px var(--font); }
-[popover] { position: fixed; inset: auto; z-index: 99999; border: 0; padding: 0; background: var(--bg); color: var(--fg); text-align: start; border-radius: var(--round); box-shadow: var(--lift); }
+#badge { position: absolute; top: 1px; left: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--alarm); color: var(--on); font-size: 11px; line-height: 18px; font-weight: 600; }
+[popover] { position: fixed; inset: auto; z-index: 9999; border: 0; padding: 0; background: var(--bg); color: var(--fg); border-radius: var(--round); box-shadow: var(--lift); }
 #panel { display: flex; flex-direction: column; width: min(420px, 100vw - 16px); overflow: hidden; outline: 0; }
-#header, #footer { display: flex; align-items: center; gap: 4px; padding-block: 12px 4px; padding-inline: 18px 12px; }
-#title { font-size: 17px; font-weight: 650; margin-inline-end: auto; }
-.link { color: var(--accent); font-weight: 550; font-size: 13px; text-decoration: none; }
-#tabs { display: flex; gap: 4px; padding: 4px 12px 10px; border-bottom: 1px solid var(--line); }
-#tabs button { padding-inline: 12px; border-radius: 99px; color: var(--dim); font-weight: 550; font-size: 13px; }
-#tabs [aria-selected=true] { background: color-mix(in srgb, var(--accent) 12%, transparent); color: var(--accent); }
-#note { padding: 8px 18px; font-size: 13px; background: var(--tint); color: var(--dim); }
+#header, #tabs, #footer, .actions, .meta, #bar { display: flex; align-items: center; gap: 6px; }
+#header { padding: 12px 12px 6px 18px; }
+#title { flex: 1; font-size: 17px; font-weight: 650; }
+#markAll, #seeAll, #tabs button, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; text-decoration: none; }
+#tabs { padding: 0 12px 10px; border-bottom: 1px solid var(--line); }
+#tabs button { padding-inline: 12px; border-radius: 99px; }
+#tabs [aria-selected=false] { color: var(--dim); }
+#tabs [aria-selected=true] { background: color-mix(in srgb, var(--accent) 12%, transparent); }
+#note { padding: 8px 18px; font-size: 13px; background: var(--tint); }
 #body { flex: 1; min-height: 180px; overflow-y: auto; overscroll-behavior: contain; }
-#pill { position: sticky; inset-block-start: 8px; z-index: 2; display: block; margin: 8px auto -36px; border-radius: 99px; background: var(--accent); color: var(--on); font-weight: 600; font-size: 13px; }
-.item, .toast { position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 0 12px; padding-block: 12px; padding-inline: 18px 34px; border-bottom: 1px solid var(--line); }
+#pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; border-radius: 99px; background: var(--accent); color: var(--on); }
+.item, .toast { position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding: 12px 34px 12px 18px; border-bottom: 1px solid var(--line); }
 .item:hover, .item:focus-within { background: var(--tint); }
-.item:focus-visible { outline-offset: -3px; }
-.avatar { position: relative; display: grid; place-items: center; width: 36px; height: 36px; border-radius: 50%; background: color-mix(in srgb, var(--level) 13%, var(--bg)); color: var(--level); font-weight: 600; font-size: 13px; }
-.avatar span + svg { position: absolute; inset: auto -3px -3px auto; padding: 1px; border-radius: 50%; background: var(--bg); }
+.avatar { position: relative; width: 36px; height: 36px; border-radius: 50%; background: color-mix(in srgb, var(--level) 13%, var(--bg)); color: var(--level); font-weight: 600; font-size: 13px; }
+.avatar span + svg { position: absolute; right: -4px; bottom: -4px; padding: 1px; border-radius: 50%; background: var(--bg); }
 [data-level] { --level: var(--accent); }
 [data-level=success] { --level: light-dark(#0f7548, #62d69e); }
 [data-level=warning] { --level: light-dark(#8a5600, #f2ba55); }
@@ -126,57 +99,57 @@ button:hover { background: var(--tint); }
 .title { color: inherit; text-decoration: none; overflow-wrap: anywhere; }
 a.title::after { content: ""; position: absolute; inset: 0; }
 .unread .title { font-weight: 620; }
-.text { color: var(--dim); font-size: 13px; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
-.meta { display: flex; align-items: center; gap: 6px; color: var(--dim); font-size: 12px; padding-block-start: 2px; }
-.meta svg { width: 13px; }
-.count { padding: 0 6px; border-radius: 99px; background: var(--line); color: var(--fg); font-weight: 600; }
-.dot { position: absolute; inset-block-start: 19px; inset-inline-end: 16px; width: 9px; height: 9px; border-radius: 50%; background: var(--accent); }
-.tools { position: absolute; inset-block-start: 7px; inset-inline-end: 8px; display: flex; opacity: 0; padding: 2px; border-radius: 10px; background: var(--bg); box-shadow: 0 0 0 1px var(--line); }
+.text, .meta { color: var(--dim); font-size: 13px; overflow-wrap: anywhere; }
+.text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
+.meta svg { width: 14px; }
+.count { padding: 0 6px; border-radius: 99px; background: var(--line); color: var(--fg); }
+.dot { position: absolute; top: 19px; inset-inline-end: 16px; width: 9px; height: 9px; border-radius: 50%; background: var(--accent); }
+.tools { position: absolute; top: 8px; inset-inline-end: 8px; display: flex; opacity: 0; border-radius: 8px; background: var(--bg); box-shadow: 0 0 0 1px var(--line); }
 .item:hover .tools, .item:focus-within .tools { opacity: 1; }
-.actions { position: relative; z-index: 1; width: fit-content; display: flex; flex-wrap: wrap; gap: 8px; padding-block-start: 8px; }
-.action { padding: 3px 12px; border-radius: 8px; border: 1px solid var(--line); background: var(--bg); color: var(--fg); font-size: 13px; font-weight: 550; text-decoration: none; }
-.action:first-child { background: var(--accent); border-color: var(--accent); color: var(--on); }
-#more { display: block; margin: 8px auto; color: var(--accent); font-size: 13px; }
-#empty { display: grid; justify-items: center; gap: 12px; padding: 52px 24px; color: var(--dim); }
-#empty svg { width: 40px; stroke-width: 1.2; }
-.bone { height: 40px; margin: 14px 18px; border-radius: 10px; background: var(--line); animation: breathe 1.4s infinite alternate; }
+.actions { position: relative; width: fit-content; flex-wrap: wrap; padding-top: 8px; }
+.action { padding: 3px 12px; border-radius: 8px; background: var(--line); color: inherit; font-size: 13px; text-decoration: none; }
+.action:first-child { background: var(--accent); color: var(--on); }
+#more { display: block; margin: 8px auto; }
+#empty { padding: 56px 24px; color: var(--dim); text-align: center; }
+#empty svg { width: 40px; margin: 0 auto 12px; stroke-width: 1.2; }
+.bone { height: 44px; margin: 14px 18px; border-radius: 10px; background: var(--line); animation: 1.4s infinite alternate breathe; }
 @keyframes breathe { to { opacity: .4; } }
-#bar { display: flex; align-items: center; margin: 8px; padding: 6px 6px 6px 14px; border-radius: 10px; background: var(--fg); color: var(--bg); font-size: 13px; }
+#bar { margin: 8px; padding: 6px 6px 6px 14px; border-radius: 10px; background: var(--fg); color: var(--bg); }
 #bar button { margin-inline-start: auto; font-weight: 650; background: none; text-decoration: underline; }
-#footer { justify-content: space-between; padding-block: 6px; border-top: 1px solid var(--line); }
-#help { display: grid; grid-template-columns: auto 1fr; gap: 6px 16px; padding: 14px 18px; font-size: 13px; border-top: 1px solid var(--line); }
-dt { font-family: monospace; }
-#menu { width: 230px; padding: 6px; }
-#menu button { width: 100%; text-align: start; }
-#menu p { padding: 6px 10px 2px; font-size: 12px; color: var(--dim); border-top: 1px solid var(--line); }
-#menu input { width: 100%; padding: 4px 10px; border: 1px solid var(--dim); border-radius: 8px; background: var(--bg); }
-#toasts { inset: auto 8px 8px auto; width: min(380px, 100vw - 16px); background: none; box-shadow: none; overflow: visible; }
-#toasts:dir(rtl) { inset: auto auto 8px 8px; }
-.toast { margin-block-start: 10px; border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); border-inline-start: 4px solid var(--level); animation: rise .25s ease-out; }
-.toast .icon { position: absolute; inset-block-start: 8px; inset-inline-end: 8px; }
+#footer { justify-content: space-between; padding: 6px 12px 6px 18px; border-top: 1px solid var(--line); }
+#help { padding: 14px 18px; border-top: 1px solid var(--line); }
+dt { float: inline-start; clear: both; width: 90px; color: var(--dim); }
+#menu { width: 220px; padding: 6px; }
+#menu * { width: 100%; text-align: start; }
+#menu p { padding: 6px 10px; color: var(--dim); }
+#menu input { background: var(--line); }
+#toasts { bottom: 8px; inset-inline-end: 8px; width: min(380px, 100vw - 16px); background: none; box-shadow: none; overflow: visible; }
+.toast { margin-top: 10px; border: 0; border-inline-start: 4px solid var(--level); border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); animation: .25s rise; }
+.toast .icon { position: absolute; top: 8px; inset-inline-end: 8px; }
 @keyframes rise { from { opacity: 0; translate: 0 12px; } }
-.sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-@media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-width: none; max-height: 88dvh !important; border-radius: var(--round) var(--round) 0 0; } }
-@media (hover: none) { .tools { opacity: 1; } .quick { display: none; } .dot { inset-block-start: 44px; } }
+.sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+@media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-width: none; max-height: 88dvh !important; } }
+@media (hover: none) { .tools { opacity: 1; } .quick { display: none; } .dot { top: 44px; } }
 @media (prefers-reduced-motion) { * { animation: none !important; } }
 @media (forced-colors: active) { .dot, #badge { forced-color-adjust: none; background: Highlight; color: HighlightText; } [popover], .toast, #bar { border: 1px solid; } [aria-selected=true] { border: 2px solid Highlight; } }
 `);
 
 class ClarionBell extends HTMLElement {
   /** The headless client of clarion.js. */
-  inbox = null;
-  $ = null; // the elements of the shadow tree that have an id
-  #text = TEXT;
+  inbox;
+  #strings = {};
+  #$; // the elements of the shadow tree that have an id
   #filter = "all";
-  #drawn = new Map(); // item id -> its article
+  #articles = new Map(); // item id -> its element
   #held = new Set(); // ids that arrived above somebody who is reading
-  #news = { count: 0, at: 0 };
-  #timers = {};
+  #arrivals = 0; // not yet announced
+  #announcedAt = 0;
   #tellSeen = false;
   #failed = false;
+  #timers = {};
 
   connectedCallback() {
-    this.$ ?? this.#build();
+    if (!this.#$) this.#build();
     this.inbox ??= this.#connect();
     this.inbox.start();
     this.#timers.minute = setInterval(() => this.#tick(), 60_000);
@@ -192,25 +165,21 @@ class ClarionBell extends HTMLElement {
 
   handleEvent(event) {
     if (!this.isOpen) return;
-    if (event.type !== "pointerdown") place(this.$.panel, this.$.bell);
+    if (event.type !== "pointerdown") place(this.#$.panel, this.#$.bell);
     else if (!event.composedPath().includes(this)) this.close();
   }
 
   #connect() {
-    const get = (name) => this.getAttribute(name) ?? undefined;
-    const cookie = RegExp(`(?:^|; )${get("csrf-cookie") ?? "csrftoken"}=([^;]+)`);
+    const given = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));
+    const cookie = RegExp(`(?:^|; )${given["csrf-cookie"] ?? "csrftoken"}=([^;]+)`);
     const inbox = createInbox({
-      api: get("api"),
-      socket: get("socket"),
-      stream: get("stream"),
-      ticket: get("ticket"),
-      key: get("key"),
-      transports: get("transports")?.split(" "),
-      positions: { inbox: get("inbox"), public: get("public") },
-      counts: { unread: +get("unread") || 0, unseen: +get("unseen") || 0 },
-      anonymous: this.hasAttribute("anonymous"),
-      csrf: () => cookie.exec(document.cookie)?.[1] ?? get("csrf-token") ?? "",
-      csrfHeader: get("csrf-header"),
+      ...given, // api, socket, stream, ticket, key
+      ...(given.transports && { transports: given.transports.split(" ") }),
+      positions: { inbox: given.inbox, public: given.public },
+      counts: { unread: +given.unread || 0, unseen: +given.unseen || 0 },
+      anonymous: "anonymous" in given,
+      csrf: () => cookie.exec(document.cookie)?.[1] ?? given["csrf-token"] ?? "",
+      csrfHeader: given["csrf-header"],
     });
     for (const name of ["change", "status"]) inbox.addEventListener(name, () => this.#soon());
     inbox.addEventListener("arrived", ({ detail }) => this.#arrived(detail.items));
@@ -220,64 +189,68 @@ class ClarionBell extends HTMLElement {
 
   #build() {
     const strings = document.getElementById(this.getAttribute("strings"));
-    if (strings) this.#text = { ...TEXT, ...JSON.parse(strings.textContent) };
-    const t = (name) => this.#t(name);
+    if (strings) this.#strings = JSON.parse(strings.textContent);
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
+    const t = (text) => this.#t(text);
+    const labelled = { "aria-labelledby": "title" };
+    const floating = { popover: "manual", hidden: "" };
+    const tab = ([id, text]) => el("button#" + id, { role: "tab", "aria-controls": "body", onclick: () => this.show(id) }, t(text));
     root.append(
-      el("button#bell", { "aria-haspopup": "dialog", "aria-expanded": "false", onclick: () => this.toggle() },
-        icon("bell"), el("span#badge", { "aria-hidden": "true" })),
-      el("div#panel", { popover: "manual", role: "dialog", "aria-labelledby": "title", tabindex: "-1", hidden: "", onkeydown: (event) => this.#key(event) },
-        el("div#header", {}, el("h2#title", {}, t("title")),
-          el("button#markAll", { class: "link", onclick: () => this.#markAll() }, t("markAll")),
-          this.#button("close", t("close"), () => this.close())),
-        el("div#tabs", { role: "tablist", "aria-labelledby": "title" }, ...["all", "unread", "archived"].map((name) =>
-          el(`button#${name}`, { role: "tab", "aria-controls": "body", onclick: () => this.show(name) }))),
-        el("p#note", { role: "note" }),
+      el("button#bell", { "aria-haspopup": "dialog", "aria-expanded": false, onclick: () => this.toggle() },
+        icon("bell"), el("span#badge", { "aria-hidden": true })),
+      el("div#panel", { ...floating, ...labelled, role: "dialog", tabindex: -1, onkeydown: (event) => this.#key(event) },
+        el("div#header", {}, el("h2#title", {}, t("Notifications")),
+          el("button#markAll", { onclick: () => this.#markAll() }, t("Mark all as read")),
+          this.#button("close", t("Close"), () => this.close())),
+        el("div#tabs", { ...labelled, role: "tablist" }, ...Object.entries(TABS).map(tab)),
+        el("p#note"),
         el("div#body", { role: "tabpanel", onscroll: () => this.#soon() },
           el("button#pill", { onclick: () => this.#showHeld() }),
-          el("div#list", { role: "feed", "aria-labelledby": "title", onfocusout: () => this.#soon() }),
+          el("div#list", { ...labelled, role: "feed", onfocusout: () => this.#soon() }),
           el("div#empty", {}, icon("bell"), el("p")),
-          el("div#bones", { "aria-hidden": "true" }, ...[1, 2, 3, 4].map(() => el("div.bone"))),
+          el("div#bones", {}, el("div.bone"), el("div.bone"), el("div.bone")),
           el("button#more", { onclick: () => this.#load() })),
-        el("dl#help", { hidden: "" }, ...Object.entries(KEYS).flatMap(([key, name]) => [el("dt", {}, key), el("dd", {}, t(name))])),
+        el("dl#help", { hidden: "" }, ...Object.entries(HELP).flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, t(text))])),
         el("div#bar", { hidden: "" }),
-        el("div#footer", {}, el("a.link", { href: safeUrl(this.getAttribute("page")) }, t("seeAll")),
-          this.#button("help", t("help"), () => this.#help()))),
-      el("div#menu", { popover: "manual", role: "dialog", "aria-label": t("more"), hidden: "", onkeydown: (event) => this.#menuKey(event) }),
-      el("div#toasts", { popover: "manual", role: "region", "aria-label": t("title"), hidden: "" }),
-      el("div.sr#status", { role: "status" }),
-      el("div.sr#alert", { role: "alert" }),
+        el("div#footer", {}, el("a#seeAll", { href: safeUrl(this.getAttribute("page")) }, t("See all notifications")),
+          this.#button("help", t("Keyboard shortcuts"), () => this.#help()))),
+      el("div#menu", { ...floating, role: "dialog", "aria-label": t("More actions"), onkeydown: (event) => this.#menuKey(event) }),
+      el("div#toasts", { ...floating, role: "region", "aria-label": t("Notifications") }),
+      el("div#status", { class: "sr", role: "status" }),
+      el("div#alert", { class: "sr", role: "alert" }),
     );
-    this.$ = Object.fromEntries([...root.querySelectorAll("[id]")].map((node) => [node.id, node]));
-    const seen = ([{ isIntersecting }]) => isIntersecting && !this.#failed && this.#load();
-    new IntersectionObserver(seen, { root: this.$.body }).observe(this.$.more);
+    this.#$ = Object.fromEntries([...root.querySelectorAll("[id]")].map((node) => [node.id, node]));
+    const reached = ([{ isIntersecting }]) => isIntersecting && !this.#failed && this.#load();
+    new IntersectionObserver(reached, { root: this.#$.body }).observe(this.#$.more);
   }
 
   #button(name, label, onclick, kind = "icon") {
-    return el(`button.${kind}`, { "data-key": name, "aria-label": label, title: label, onclick }, icon(name));
+    return el("button." + kind, { "data-key": name, "aria-label": label, title: label, onclick }, icon(name));
   }
 
-  /** A text in the page's language. A plural is {sample number: its form}. */
-  #t(name, n) {
-    let text = this.#text[name] ?? name;
-    if (text instanceof Object) {
-      const { select } = Intl.PluralRules.prototype;
+  /** In the page's language; plural forms are handed over as {sample number: text}. */
+  #t(text, n) {
+    let found = this.#strings[text] ?? text;
+    if (found instanceof Object) {
       const rules = new Intl.PluralRules(this.#lang);
-      const same = (sample) => select.call(rules, sample) === select.call(rules, n);
-      text = text[Object.keys(text).find(same) ?? 2];
+      found = found[Object.keys(found).find((sample) => rules.select(sample) === rules.select(n)) ?? 2];
     }
-    return text.replace("{n}", n?.toLocaleString(this.#lang));
+    return found.replace("{n}", n?.toLocaleString(this.#lang));
   }
 
   get #lang() {
     return this.closest("[lang]")?.lang || navigator.language;
   }
 
+  get #focused() {
+    return this.shadowRoot.activeElement;
+  }
+
   // --- open, close, load ----------------------------------------------------------------------
 
   get isOpen() {
-    return !this.$.panel.hidden;
+    return !this.#$.panel.hidden;
   }
 
   toggle() {
@@ -286,26 +259,24 @@ class ClarionBell extends HTMLElement {
 
   open() {
     this.#raise("panel", true);
-    this.$.bell.setAttribute("aria-expanded", "true");
     this.#tellSeen = true;
     this.show(this.#filter);
-    place(this.$.panel, this.$.bell);
-    this.$.panel.focus();
+    place(this.#$.panel, this.#$.bell);
+    this.#$.panel.focus();
   }
 
   close() {
-    const inside = this.$.panel.contains(this.#focused) || this.$.menu.contains(this.#focused);
+    const inside = this.#focused;
     this.#raise("menu", false);
     this.#raise("panel", false);
-    this.$.bell.setAttribute("aria-expanded", "false");
-    if (inside) this.$.bell.focus();
+    if (inside) this.#$.bell.focus();
   }
 
   /** @param {"all"|"unread"|"archived"} filter */
   show(filter) {
     this.#filter = filter;
     this.#held.clear();
-    this.$.body.scrollTop = 0;
+    this.#$.body.scrollTop = 0;
     this.#load();
   }
 
@@ -318,16 +289,13 @@ class ClarionBell extends HTMLElement {
     this.#soon();
   }
 
-  get #focused() {
-    return this.shadowRoot.activeElement;
-  }
-
   /** In the top layer, above whatever the page stacks. */
   #raise(name, shown) {
-    const element = this.$[name];
+    const element = this.#$[name];
     if (element.hidden !== shown) return;
     element.hidden = !shown;
     element.togglePopover?.(shown);
+    if (name === "panel") this.#$.bell.ariaExpanded = shown;
   }
 
   // --- drawing --------------------------------------------------------------------------------
@@ -339,40 +307,47 @@ class ClarionBell extends HTMLElement {
   #draw() {
     clearTimeout(this.#timers.draw);
     delete this.#timers.draw;
-    this.#drawBell(this.inbox.counts);
-    if (this.isOpen) this.#drawPanel(this.inbox.counts, this.inbox.list(this.#filter));
+    this.#drawBell();
+    if (this.isOpen) this.#drawPanel();
   }
 
-  #drawBell({ unread, unseen }) {
+  #drawBell() {
+    const { bell, badge } = this.#$;
+    const { unread, unseen } = this.inbox.counts;
     const count = this.getAttribute("badge") === "unread" ? unread : unseen;
-    this.$.badge.hidden = !count;
-    this.$.badge.textContent = count > 99 ? "99+" : count;
-    const label = this.#t("title") + (unread ? `, ${this.#t("count", unread)}` : "");
-    this.$.bell.setAttribute("aria-label", label);
-    this.$.bell.title = label;
+    badge.hidden = !count;
+    badge.textContent = count > 99 ? "99+" : count;
+    bell.title = this.#t("Notifications") + (unread ? ", " + this.#t("{n} unread", unread) : "");
+    bell.ariaLabel = bell.title;
     navigator.setAppBadge?.(unread).catch(() => {});
   }
 
-  #drawPanel({ unread, unseen }, view) {
+  #drawPanel() {
+    const { tabs, body, markAll, note, pill, empty, bones, more } = this.#$;
+    const { unread, unseen } = this.inbox.counts;
     const { state, code } = this.inbox.status;
-    for (const tab of this.$.tabs.children) {
-      const on = tab.id === this.#filter;
-      tab.setAttribute("aria-selected", on);
-      tab.tabIndex = on - 1;
-      tab.textContent = this.#t(tab.id) + (tab.id === "unread" && unread ? ` ${unread}` : "");
+    const view = this.inbox.list(this.#filter);
+    for (const tab of tabs.children) {
+      const selected = tab.id === this.#filter;
+      tab.ariaSelected = selected;
+      tab.tabIndex = selected - 1;
     }
-    this.$.body.setAttribute("aria-labelledby", this.#filter);
-    this.$.markAll.hidden = !unread || this.#filter === "archived";
-    this.$.note.hidden = !/offline|stopped/.test(state);
-    this.$.note.textContent = this.#t(code === 4504 ? "limit" : state);
+    tabs.children[1].textContent = `${this.#t("Unread")} ${unread || ""}`;
+    body.setAttribute("aria-labelledby", this.#filter);
+    markAll.hidden = !unread || this.#filter === "archived";
+    note.hidden = state !== "offline" && state !== "stopped";
+    note.textContent = this.#t(
+      state === "offline" ? "Offline: showing what was saved"
+      : code === 4504 ? "Too many open connections: reload the page"
+      : "Signed out: reload the page");
     this.#drawList(view);
-    this.$.pill.hidden = !this.#held.size;
-    this.$.pill.textContent = this.#t("pill", this.#held.size);
-    this.$.empty.hidden = view.more || view.items.length;
-    this.$.empty.lastChild.textContent = this.#t({ all: "noneAll", unread: "noneUnread" }[this.#filter] ?? "noneArchived");
-    this.$.bones.hidden = view.loaded || this.#failed;
-    this.$.more.hidden = !this.#failed && (!view.loaded || !view.more);
-    this.$.more.textContent = this.#t(this.#failed ? "notLoaded" : "loadMore");
+    pill.hidden = !this.#held.size;
+    pill.textContent = this.#t("{n} new", this.#held.size);
+    empty.hidden = view.more || view.items.length;
+    empty.lastChild.textContent = this.#t(EMPTY[this.#filter]);
+    bones.hidden = view.loaded || this.#failed;
+    more.hidden = !this.#failed && (!view.loaded || !view.more);
+    more.textContent = this.#t(this.#failed ? "Could not be loaded. Try again" : "Load more");
     if (!view.loaded && !view.loading && !this.#failed) this.#load(); // the server reset the list
     if (unseen && this.#tellSeen && view.loaded && !this.#held.size && !document.hidden) {
       this.#tellSeen = false;
@@ -381,85 +356,83 @@ class ClarionBell extends HTMLElement {
   }
 
   #drawList({ items, more, loading }) {
-    const { list, body, panel } = this.$;
+    const { list, body, panel } = this.#$;
     const focused = this.#focused;
     const current = focused?.closest(".item");
     const index = [...list.children].indexOf(current);
     if (!current && body.scrollTop < 8) this.#held.clear();
     const articles = items.filter(({ id }) => !this.#held.has(id)).map((item) => this.#article(item));
-    for (const [id, article] of this.#drawn) {
+    for (const [id, article] of this.#articles) {
       if (articles.includes(article)) continue;
       article.remove();
-      this.#drawn.delete(id);
+      this.#articles.delete(id);
     }
     articles.forEach((article, at) => {
-      article.setAttribute("aria-posinset", at + 1);
-      article.setAttribute("aria-setsize", more ? -1 : articles.length);
-      if (list.children[at] !== article) list.insertBefore(article, list.children[at] ?? null);
+      article.ariaPosInSet = at + 1;
+      article.ariaSetSize = more ? -1 : articles.length;
+      if (list.children[at] !== article) list.insertBefore(article, list.children[at]);
     });
     list.hidden = !articles.length;
-    list.setAttribute("aria-busy", loading);
+    list.ariaBusy = loading;
     if (!current || this.#focused === focused) return;
+    // What had the focus was drawn again, or is gone.
     const next = current.isConnected ? current : (articles[index] ?? articles.at(-1) ?? panel);
-    const same = current.isConnected && next.querySelector(`[data-key=${focused.dataset.key}]`);
-    (same || next).focus(); // what had the focus was redrawn, or is gone
+    (next.querySelector(`[data-key=${focused.dataset.key}]`) ?? next).focus();
   }
 
   #article(item) {
-    let article = this.#drawn.get(item.id);
-    if (!article) this.#drawn.set(item.id, (article = el("article", { tabindex: "0" })));
+    const article = this.#articles.get(item.id) ?? el("article", { tabindex: 0 });
+    this.#articles.set(item.id, article);
     const state = JSON.stringify(item);
     if (article.state !== state) this.#fill(article, item);
     return Object.assign(article, { item, state });
   }
 
   #fill(article, item) {
-    const name = item.title || item.message;
-    const tool = (as, act, kind) => this.#button(as, `${this.#t(as)}: ${name}`, act, kind);
-    const toggle = (as) => tool(as, () => this.#mark(as, item), "icon quick");
-    article.className = item.read ? "item" : "item unread";
-    article.part = article.className;
+    const id = `n${item.id}`;
+    const tool = (name, text, act, kind) => this.#button(name, `${this.#t(text)}: ${item.title || item.message}`, act, kind);
+    const toggle = (state) => tool(state, STATES[state], () => this.#mark(state, item), "icon quick");
+    const time = el("time", { datetime: item.arrived_at, title: new Date(item.arrived_at).toLocaleString(this.#lang) }, this.#ago(item.arrived_at));
+    article.className = article.part = item.read ? "item" : "item unread";
     article.dataset.level = item.level;
-    article.setAttribute("aria-labelledby", `n${item.id}`);
+    article.setAttribute("aria-labelledby", id);
     article.onclick = ({ target }) => target.closest("a, button") || this.#read(item);
     article.replaceChildren(
       this.#avatar(item),
       el("div", {},
-        this.#link(item, `n${item.id}`),
+        this.#title(item, id),
         item.body && el("p.text", { dir: "auto" }, item.body),
-        el("p.meta", {},
-          item.pinned && icon("pinned", this.#t("pinned")),
-          item.actor && el("bdi", {}, item.actor.name),
-          el("time", { datetime: item.arrived_at, title: new Date(item.arrived_at).toLocaleString(this.#lang) }, this.#ago(item.arrived_at)),
+        el("p.meta", {}, item.pinned && icon("pinned", "Pinned"), item.actor && el("bdi", {}, item.actor.name), time,
           item.count > 1 && el("span.count", {}, `×${item.count}`)),
-        item.actions?.length && el("div.actions", {}, ...item.actions.map((action, at) => this.#action(item, action, at)))),
-      !item.read && el("span.dot", {}, el("span.sr", {}, this.#t("unread"))),
-      el("div.tools", {},
-        toggle(item.read ? "toUnread" : "toRead"),
-        toggle(item.archived ? "toUnarchived" : "toArchived"),
-        tool("more", ({ currentTarget }) => this.#menu(item, currentTarget))),
+        item.actions.length && el("div.actions", {}, ...item.actions.map((action, at) => this.#action(item, action, at)))),
+      !item.read && el("span.dot", { role: "img", "aria-label": this.#t("Unread") }),
+      el("div.tools", {}, ...this.#toggles(item).slice(0, 2).map(toggle),
+        tool("more", "More actions", ({ currentTarget }) => this.#menu(item, currentTarget))),
     );
   }
 
-  #avatar({ actor, level = "info" }) {
-    const initials = actor?.name.split(/\s+/).map(([letter]) => letter).join("").slice(0, 2);
-    const sign = icon(ICON[level] ? level : "info", this.#t(level));
-    return el("div.avatar", {}, initials && el("span", { "aria-hidden": "true" }, initials), sign);
+  #toggles({ read, archived, pinned }) {
+    return [read ? "unread" : "read", archived ? "unarchived" : "archived", pinned ? "unpinned" : "pinned"];
   }
 
-  #link(item, id) {
+  #avatar({ actor, level }) {
+    const initials = actor?.name.split(/\s+/).map(([letter]) => letter).join("").slice(0, 2);
+    const sign = icon(LEVELS[level] ? level : "info", LEVELS[level] && this.#t(LEVELS[level]));
+    return el("div.avatar", {}, initials && el("span", { "aria-hidden": true }, initials), sign);
+  }
+
+  #title(item, id) {
     const href = safeUrl(item.url);
-    const follow = { href, "data-key": "title", onclick: (event) => this.#open(item) || event.preventDefault(), onauxclick: () => this.#read(item) };
-    return el(href ? "a.title" : "span.title", { id, dir: "auto", ...(href && follow) }, item.title || item.message);
+    const link = { href, "data-key": "title", onclick: (event) => this.#open(item, event), onauxclick: () => this.#read(item) };
+    return el(href ? "a.title" : "span.title", { id, dir: "auto", ...(href && link) }, item.title || item.message);
   }
 
   #action(item, { label, url, method }, at) {
     const href = safeUrl(url);
-    const look = { "data-key": `a${at}` };
-    if (!href) return "";
-    if (method !== "POST") return el("a.action", { ...look, href, onclick: () => this.#read(item) }, label);
-    const act = () => this.#try(this.inbox.act(item, url).then(() => this.#tell("done")));
-    return el("button.action", { ...look, onclick: act }, label);
+    const key = { "data-key": "action" + at };
+    const act = () => this.#try(this.inbox.act(item, href).then(() => this.#tell("Done")));
+    if (href && method === "POST") return el("button.action", { ...key, onclick: act }, label);
+    return href && el("a.action", { ...key, href, onclick: () => this.#read(item) }, label);
   }
 
   #ago(iso) {
@@ -473,26 +446,26 @@ class ClarionBell extends HTMLElement {
   }
 
   #tick() {
-    for (const time of this.$.list.querySelectorAll("time")) time.textContent = this.#ago(time.dateTime);
+    for (const time of this.#$.list.querySelectorAll("time")) time.textContent = this.#ago(time.dateTime);
   }
 
   // --- acting ---------------------------------------------------------------------------------
 
-  /** A site may take over, in a page without reloads: preventDefault() on "clarion-open". */
-  #open(item) {
+  /** A page without reloads takes over by preventDefault() on "clarion-open". */
+  #open(item, event) {
     this.#read(item);
-    return this.dispatchEvent(new CustomEvent("clarion-open", { detail: { item }, bubbles: true, cancelable: true }));
+    const detail = { item };
+    if (!this.dispatchEvent(new CustomEvent("clarion-open", { detail, bubbles: true, cancelable: true }))) event.preventDefault();
   }
 
   #read(item) {
-    if (item.id && !item.read) this.#try(this.inbox.mark("read", [item.id]));
+    if (item.id && !item.read) this.#mark("read", item);
   }
 
-  /** @param {string} to such as "toArchived" */
-  #mark(to, item, until) {
-    const as = to.slice(2).toLowerCase();
+  #mark(as, item, until) {
+    const said = { archived: "Archived", snoozed: "Snoozed" }[as];
     this.#try(this.inbox.mark(as, [item.id], until));
-    if (/^(arch|snoo)/.test(as)) this.#tell(`did${to.slice(2)}`, () => this.inbox.undo(as, [item.id]));
+    if (said) this.#tell(said, () => this.inbox.undo(as, [item.id]));
   }
 
   /** With undo where all that was unread is known here: half an undo would be a lie. */
@@ -501,58 +474,55 @@ class ClarionBell extends HTMLElement {
     const known = () => this.inbox.list("unread").items.map(({ id }) => id);
     if (known().length < unread) await this.inbox.load("unread").catch(() => {});
     const ids = known();
-    this.#try(this.inbox.markAll("read"));
-    this.#tell("didRead", ids.length === unread && (() => this.inbox.undo("read", ids)));
-    this.$.panel.focus();
+    this.#try(this.inbox.markAll());
+    this.#tell("Marked as read", ids.length === unread && (() => this.inbox.undo("read", ids)));
+    this.#$.panel.focus();
   }
 
   #try(change) {
-    change.catch(({ status }) => this.#tell(status ? "failed" : "unreachable"));
+    change.catch(({ status }) => this.#tell(status ? "Could not be saved, so it was undone" : "The server was not reached, so it was undone"));
   }
 
-  #tell(name, undo) {
-    const { bar, status } = this.$;
+  #tell(text, undo) {
+    const { bar, status, panel } = this.#$;
     const hide = () => (bar.hidden = true);
     const back = () => {
       hide();
       this.#try(undo());
-      this.$.panel.focus();
+      panel.focus();
     };
-    status.textContent = this.#t(name);
-    bar.replaceChildren(this.#t(name), undo ? el("button", { onclick: back }, this.#t("undo")) : "");
+    status.textContent = this.#t(text);
+    bar.replaceChildren(this.#t(text), undo ? el("button", { onclick: back }, this.#t("Undo")) : "");
     bar.hidden = false;
-    this.#linger("bar", bar, hide, 8000);
+    this.#linger("bar", bar, hide);
   }
 
-  /** Take it away in a while, but not from under a pointer or the focus. */
-  #linger(name, element, away, time) {
+  /** Take it away in 8 s, but not from under a pointer or the focus. */
+  #linger(name, element, away) {
     const stay = () => clearTimeout(this.#timers[name]);
     const go = () => {
       stay();
-      this.#timers[name] = setTimeout(away, time);
+      this.#timers[name] = setTimeout(away, 8000);
     };
     Object.assign(element, { onpointerenter: stay, onfocusin: stay, onpointerleave: go, onfocusout: go });
     go();
   }
 
   #menu(item, anchor) {
-    const { menu } = this.$;
-    const choice = (name, act) => el("button", { onclick: () => (this.#leaveMenu(), act()) }, this.#t(name));
-    const toggle = (on, off) => choice(on, () => this.#mark(on, item)) && choice(off, () => this.#mark(off, item));
-    const snooze = (time) => this.#mark("toSnoozed", item, new Date(time).toISOString());
-    const until = el("input", { type: "datetime-local", "aria-label": this.#t("until") });
+    const { menu } = this.#$;
+    const choice = (text, act) => el("button", { onclick: () => (this.#leaveMenu(), act()) }, this.#t(text));
+    const snooze = (text, time) => choice(text, () => this.#mark("snoozed", item, new Date(time() || Date.now()).toISOString()));
+    const until = el("input", { type: "datetime-local", "aria-label": this.#t("Snooze until") });
     menu.anchor = anchor;
     menu.replaceChildren(
-      toggle("", item.read ? "toUnread" : "toRead"),
-      toggle("", item.archived ? "toUnarchived" : "toArchived"),
-      toggle("", item.pinned ? "toUnpinned" : "toPinned"),
+      ...this.#toggles(item).map((state) => choice(STATES[state], () => this.#mark(state, item))),
       ...(item.archived ? [] : [
-        el("p", {}, this.#t("snooze")),
-        choice("hour", () => snooze(Date.now() + HOUR)),
-        choice("hours", () => snooze(Date.now() + 4 * HOUR)),
-        choice("tomorrow", () => snooze(new Date().setHours(32, 0, 0, 0))),
+        el("p", {}, this.#t("Snooze")),
+        snooze("For 1 hour", () => Date.now() + HOUR),
+        snooze("For 4 hours", () => Date.now() + 4 * HOUR),
+        snooze("Until tomorrow, 8:00", () => new Date().setHours(32, 0, 0, 0)),
         until,
-        choice("snooze", () => until.value && snooze(until.value)),
+        snooze("Snooze until", () => until.value),
       ]),
     );
     this.#raise("menu", true);
@@ -562,49 +532,46 @@ class ClarionBell extends HTMLElement {
 
   #leaveMenu() {
     this.#raise("menu", false);
-    this.$.menu.anchor.focus();
+    this.#$.menu.anchor.focus();
   }
 
   #menuKey(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const choices = [...this.$.menu.querySelectorAll("button")];
     if (event.key === "Escape") this.#leaveMenu();
-    else if (step && event.target.type !== "datetime-local") turn(choices, event.target, step).focus();
+    else if (step && event.target.localName === "button") turn([...this.#$.menu.querySelectorAll("button")], event.target, step).focus();
     else return;
     event.preventDefault();
   }
 
   #help() {
-    this.$.help.hidden = !this.$.help.hidden;
+    this.#$.help.hidden = !this.#$.help.hidden;
   }
 
   #key(event) {
+    const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const focused = this.#focused;
-    const article = focused.closest(".item");
+    const article = target.closest(".item");
     const item = article?.item;
-    const step = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[event.key];
-    const side = focused.role === "tab" && { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (event.key === "Escape") this.close();
+    const step = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
+    const side = target.role === "tab" && { ArrowRight: 1, ArrowLeft: -1 }[key];
+    const state = item && { e: item.archived ? "unarchived" : "archived", I: "read", U: "unread" }[key];
+    if (key === "Escape") this.close();
     else if (step) this.#step(article, step);
-    else if (side) this.#turnTab(focused, side);
-    else if (event.key === "?") this.#help();
-    else if (!item) return;
-    else if (event.key === "Enter" && focused === article) article.querySelector("a.title")?.click() ?? this.#read(item);
-    else if (event.key === "e") this.#mark(item.archived ? "toUnarchived" : "toArchived", item);
-    else if (event.key === "I") this.#mark("toRead", item);
-    else if (event.key === "U") this.#mark("toUnread", item);
+    else if (side) this.#turnTab(target, side);
+    else if (key === "?") this.#help();
+    else if (state) this.#mark(state, item);
+    else if (key === "Enter" && target === article) (article.querySelector("a.title") ?? article).click();
     else return;
     event.preventDefault();
   }
 
   #step(article, step) {
-    const articles = [...this.$.list.children];
+    const articles = [...this.#$.list.children];
     articles[article ? articles.indexOf(article) + step : 0]?.focus();
   }
 
   #turnTab(tab, step) {
-    const next = turn([...this.$.tabs.children], tab, this.matches(":dir(rtl)") ? -step : step);
+    const next = turn([...this.#$.tabs.children], tab, this.matches(":dir(rtl)") ? -step : step);
     this.show(next.id);
     next.focus();
   }
@@ -612,76 +579,74 @@ class ClarionBell extends HTMLElement {
   // --- arrivals -------------------------------------------------------------------------------
 
   #arrived(items) {
+    const reading = this.isOpen && (this.#$.body.scrollTop >= 8 || this.#focused?.closest(".item"));
     this.#tellSeen = true;
-    const reading = this.isOpen && (this.$.body.scrollTop >= 8 || this.#focused?.closest(".item"));
     for (const { item, previous } of items) {
       if (reading && !previous) this.#held.add(item.id);
       if (!this.isOpen) this.#toast(item);
     }
-    this.#announce(items);
+    const critical = items.find(({ item }) => item.level === "critical");
+    if (critical) this.#$.alert.textContent = critical.item.message;
+    this.#arrivals += items.length;
+    this.#timers.announce ??= setTimeout(() => this.#announce(), this.#announcedAt + 5000 - Date.now());
+  }
+
+  /** One polite sentence at most every 5 s, however many arrive. Only what is critical interrupts. */
+  #announce() {
+    const n = this.#arrivals;
+    this.#$.status.textContent = this.#t(n === 1 ? "{n} new notification" : "{n} new notifications", n);
+    this.#arrivals = 0;
+    this.#announcedAt = Date.now();
+    delete this.#timers.announce;
   }
 
   #showHeld() {
     this.show(this.#filter);
-    this.$.list.firstChild?.focus();
-  }
-
-  /** One polite sentence at most every 5 s, however many arrive. Only what is critical interrupts. */
-  #announce(items) {
-    const critical = items.find(({ item }) => item.level === "critical");
-    if (critical) this.$.alert.textContent = critical.item.message;
-    this.#news.count += items.length;
-    this.#timers.news ??= setTimeout(() => {
-      this.$.status.textContent = this.#t("news", this.#news.count);
-      this.#news = { count: 0, at: Date.now() };
-      delete this.#timers.news;
-    }, this.#news.at + 5000 - Date.now());
+    this.#$.list.firstChild?.focus();
   }
 
   #toast(item) {
     if (document.hidden || this.getAttribute("toasts") === "off") return;
-    const { toasts } = this.$;
+    const { toasts } = this.#$;
     const gone = () => {
       toast.remove();
       this.#raise("toasts", toasts.childElementCount > 0);
     };
-    const toast = el("div.toast", { "data-level": item.level ?? "info" },
+    const toast = el("div.toast", { "data-level": item.level },
       this.#avatar(item),
-      el("div", {}, this.#link(item), item.body && el("p.text", { dir: "auto" }, item.body)),
-      this.#button("close", this.#t("close"), gone));
+      el("div", {}, this.#title(item), item.body && el("p.text", { dir: "auto" }, item.body)),
+      this.#button("close", this.#t("Close"), gone));
     toasts.append(toast);
     if (toasts.childElementCount > 3) toasts.firstChild.remove();
     this.#raise("toasts", true);
-    this.#linger(Symbol(), toast, gone, 8000);
+    this.#linger(Symbol(), toast, gone);
   }
 }
 
-/** An element from "tag.class" or "tag#id" (also its ::part), attributes and children; what is
- *  falsy is left out. */
+/** An element from "tag.class" or "tag#id"; what is falsy among the children is left out. */
 function el(kind, attributes = {}, ...children) {
-  const [, tag, classes, id] = /^(\w+)(?:\.([\w -]+))?(?:#(\w+))?/.exec(kind);
+  const [, tag, mark, name] = /^(\w+)(.?)(.*)/.exec(kind);
   const node = document.createElement(tag);
-  const given = { class: classes, id, part: id ?? classes, ...attributes };
-  for (const [name, value] of Object.entries(given)) {
-    if (value instanceof Function) node[name] = value;
-    else if (value !== undefined) node.setAttribute(name, value);
+  const given = { [mark === "#" ? "id" : "class"]: name, part: name, ...attributes };
+  for (const [key, value] of Object.entries(given)) {
+    if (value instanceof Function) node[key] = value;
+    else if (value !== undefined) node.setAttribute(key, value);
   }
   node.append(...children.filter(Boolean));
   return node;
 }
 
 function icon(name, label) {
-  const make = (tag) => document.createElementNS("http://www.w3.org/2000/svg", tag);
-  const [svg, path] = [make("svg"), make("path")];
-  path.setAttribute("d", ICON[name]);
+  const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+  path.setAttribute("d", ICONS[name]);
   svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute(label ? "aria-label" : "aria-hidden", label ?? "true");
+  svg.setAttribute(label ? "aria-label" : "aria-hidden", label ?? true);
   if (label) svg.setAttribute("role", "img");
   svg.append(path);
   return svg;
 }
 
-/** The one after, or before, around the end. */
+/** The next one, around the end. */
 function turn(list, from, step) {
   return list.at((list.indexOf(from) + step) % list.length);
 }
@@ -698,4 +663,4 @@ function place({ style, offsetWidth, offsetHeight }, anchor) {
   style.maxHeight = `${Math.min(640, under ? below : above)}px`;
 }
 
-customElements.get("clarion-bell") ?? customElements.define("clarion-bell", ClarionBell);
+if (!customElements.get("clarion-bell")) customElements.define("clarion-bell", ClarionBell);

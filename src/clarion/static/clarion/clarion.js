@@ -10,11 +10,12 @@
  */
 const TRANSPORTS = ["websocket", "sse", "polling"];
 const MAX_ITEMS = 1000; // more than this is forgotten and fetched again
+const TICKET_FRESH = 540_000; // it lives 10 minutes
 const PATCHES = {
   seen: { seen: true },
   read: { seen: true, read: true },
   unread: { read: false },
-  archived: { archived: true },
+  archived: { archived: true, pinned: false },
   unarchived: { archived: false },
   pinned: { pinned: true },
   unpinned: { pinned: false },
@@ -313,7 +314,6 @@ class Store {
   #views = {};
   #counts;
   #countedAt; // the position of #counts
-  #reached = {}; // end of the parts so far of a catch-up in several frames
   #marks = []; // recent bulk marks, for pages that were read before them
 
   constructor({ positions = {}, counts, anonymous }) {
@@ -336,14 +336,12 @@ class Store {
     if (frame.type === "reset") return this.#replace(frame);
     const { stream, epoch, after, version, items = [], marks = [] } = frame;
     const cursor = (this.cursors[stream] ??= { epoch, version: after });
-    const reached = Math.max(cursor.version, this.#reached[stream] ?? 0);
-    if ((cursor.epoch && cursor.epoch !== epoch) || after > reached) return;
+    if ((cursor.epoch && cursor.epoch !== epoch) || after > cursor.version) return;
     if (stream === "inbox") this.count(frame.counts, frame);
     if (version <= cursor.version) return [];
     const arrived = items.map((item) => this.#put(item, true)).filter(Boolean);
     for (const mark of marks) this.#markAll({ ...mark, version });
-    if (frame.more) this.#reached[stream] = version;
-    else this.#move(frame);
+    if (!frame.more) this.#move(frame); // else the rest of this range is still to come
     if (this.items.size > MAX_ITEMS) this.#forget();
     return arrived;
   }
@@ -367,7 +365,6 @@ class Store {
 
   #move({ stream, epoch, version }) {
     this.cursors[stream] = { epoch, version };
-    delete this.#reached[stream];
   }
 
   /** Take counts, unless those held are newer. */
@@ -478,6 +475,8 @@ class Link {
   #socketWorked = false;
   #heartbeat = 25_000;
   #heardAt = 0;
+  #ticketAt = Date.now();
+  #expired = false; // the login, says the server
   #timers = new Timers();
 
   constructor(options, on) {
@@ -521,11 +520,15 @@ class Link {
     }
   }
 
-  /** Another origin gets no cookie, so it always needs a ticket. */
+  /** The page's own origin has the cookie; another one, or one that says 4004, wants a ticket. */
   async #renewTicket() {
-    const { options = this.#options, origin = this.#address("socket").host } = {};
-    if (options.ticket || options.anonymous || (origin === location.host && options.ticket === undefined)) return;
+    const options = this.#options;
+    if (Date.now() - this.#ticketAt > TICKET_FRESH) options.ticket = null;
+    const foreign = this.#address("socket").host !== location.host;
+    if (options.ticket || options.anonymous || !(foreign || this.#expired)) return;
     options.ticket = (await this.#on.request("POST", "ticket/")).ticket;
+    this.#ticketAt = Date.now();
+    this.#expired = false;
   }
 
   #address(name) {
@@ -593,8 +596,7 @@ class Link {
     const up = this.#up;
     this.#close();
     if (code >= 4500) return this.#tell("stopped", code);
-    if (code === 4004) this.#options.ticket = null; // expired: a new one first
-    else if (this.#socketWorked) this.#options.ticket &&= undefined;
+    if (code === 4004) this.#expired = !(this.#options.ticket = null);
     if (!up && ++this.#failures >= (this.#mode ? 1 : 2)) {
       this.#failures = 0;
       this.#mode = (this.#mode + 1) % this.#options.transports.length;

@@ -1,7 +1,11 @@
-"""New rows: of an event for its recipients, of announcements when they are wanted, of others' making."""
+"""The one module in which an inbox's rows, counters and version change together.
+
+Everything that writes notifications does it through here, under the lock of the inbox row.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,17 +14,108 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from clarion import items
-from clarion.inbox.rows import lock, save, tell, touch
-from clarion.models import Event, Inbox, Notification, PublicStream
+from clarion.models import UNREAD, UNSEEN, Event, Inbox, Notification, PublicStream
 from clarion.realtime import frames
 from clarion.realtime.brokers import publish
-from clarion.realtime.frames import Nudge
+from clarion.realtime.frames import Nudge, aside
 
+COUNTERS = {"unread": Count("pk", filter=UNREAD), "unseen": Count("pk", filter=UNSEEN)}
+_NAMED_IN_A_NUDGE = 100  # recipients; more are told by range
 _ANNOUNCEMENTS_AT_MOST = 100  # that somebody who was long away finds in the inbox
+
+
+def lock(ids: Iterable[Any]) -> dict[Any, Inbox]:
+    """Lock the inboxes of `ids` until commit, making those that are missing.
+
+    Always in primary-key order and in one pass, so that two of these can't deadlock.
+    """
+    ordered = sorted(set(ids))
+    if len(ordered) == 1:
+        held = Inbox.objects.select_for_update().filter(pk=ordered[0]).first()
+        if held is not None:
+            return {held.pk: held}
+    _make_and_lock(ordered)
+    return {box.pk: box for box in Inbox.objects.select_for_update().filter(pk__in=ordered)}
+
+
+def _make_and_lock(ordered: list[Any]) -> None:
+    if connection.vendor != "postgresql":  # SQLite has one writer; MariaDB locks while inserting
+        Inbox.objects.bulk_create(
+            [Inbox(recipient_id=pk) for pk in ordered], ignore_conflicts=True, batch_size=500
+        )
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO {Inbox._meta.db_table} AS box (recipient_id, epoch)
+            SELECT id, substr(md5(random()::text), 1, 8)
+            FROM unnest(%s::{Inbox._meta.pk.rel_db_type(connection)}[]) AS wanted(id) ORDER BY id
+            ON CONFLICT (recipient_id) DO UPDATE SET floor = box.floor
+            """,  # noqa: S608 - names of our own table and type
+            [ordered],
+        )
+
+
+def save(boxes: Iterable[Inbox]) -> None:
+    """Write version and counters of locked inboxes."""
+    boxes = list(boxes)
+    if len(boxes) == 1:
+        Inbox.objects.filter(pk=boxes[0].pk).update(
+            version=boxes[0].version, unread=boxes[0].unread, unseen=boxes[0].unseen
+        )
+    else:
+        Inbox.objects.bulk_update(boxes, ["version", "unread", "unseen"], batch_size=500)
+
+
+def touch(rows: QuerySet[Notification], ids: Iterable[Any], **changes: Any) -> int:
+    """Change rows of several recipients: a new version for each, counters counted anew.
+
+    Returns how many rows changed. Their screens are told after commit.
+    """
+    ids = sorted(set(ids))
+    with transaction.atomic():
+        boxes = lock(ids)
+        Inbox.objects.filter(pk__in=ids).update(version=F("version") + 1)
+        version = Subquery(Inbox.objects.filter(pk=OuterRef("recipient_id")).values("version")[:1])
+        changed = rows.filter(recipient__in=ids).update(version=version, **changes)
+        recount(boxes)
+        tell(ids)
+    return changed
+
+
+def recount(ids: Iterable[Any]) -> None:
+    """Set the counters of locked inboxes to what their rows say."""
+    ids = list(ids)
+    found = {
+        row["recipient"]: row
+        for row in Notification.objects.filter(recipient__in=ids)
+        .filter(UNREAD | UNSEEN)
+        .values("recipient")
+        .order_by()
+        .annotate(**COUNTERS)
+    }
+    boxes = list(Inbox.objects.filter(pk__in=ids))
+    for box in boxes:
+        row = found.get(box.pk, {"unread": 0, "unseen": 0})
+        box.unread, box.unseen = row["unread"], row["unseen"]
+    Inbox.objects.bulk_update(boxes, ["unread", "unseen"], batch_size=500)
+
+
+def tell(ids: list[Any], event: int | None = None) -> None:
+    """After commit, tell the screens of these recipients to look: one message, however many."""
+    if not ids:
+        return
+    nudge = Nudge(f"inbox.{ids[0]}", "", 0, 0, b"") if len(ids) == 1 else _batch(ids, event)
+    transaction.on_commit(lambda: publish(nudge), robust=True)
+
+
+def _batch(ids: list[Any], event: int | None) -> Nudge:
+    whom = {"ids": ids} if len(ids) <= _NAMED_IN_A_NUDGE else {"first": ids[0], "last": ids[-1]}
+    return aside("batch", json.dumps({"event": event, **whom}, default=str).encode())
 
 
 @dataclass(frozen=True)
@@ -47,7 +142,7 @@ def add(event: Event, ids: Sequence[Any], *, now: datetime | None = None) -> Add
         added = _insert_set_wise(event, ordered, now)
     else:
         added = _insert(event, ordered, now)
-    _tell(event, ordered, added)
+    _tell_added(event, ordered, added)
     return added
 
 
@@ -179,7 +274,7 @@ def _fold(event: Event, row: Notification, box: Inbox, now: datetime) -> None:
     row.seen_at = row.read_at = None
 
 
-def _tell(event: Event, ordered: list[Any], added: Added) -> None:
+def _tell_added(event: Event, ordered: list[Any], added: Added) -> None:
     if added.notification is None or added.inbox is None:
         if added.count:
             tell(ordered, event.pk)
@@ -230,13 +325,3 @@ def _owed(event: Event, behind: dict[Any, Inbox]) -> list[Any]:
         return ids
     joined = users._base_manager.filter(pk__in=ids, date_joined__lte=event.created_at)
     return list(joined.values_list("pk", flat=True))
-
-
-def stamp(limit: int = 1000) -> int:
-    """Stamp rows that were saved in any other way, which publishes them. Returns how many."""
-    unstamped = Notification.objects.filter(version__isnull=True)
-    found = list(unstamped.order_by("pk").values_list("pk", "recipient_id")[:limit])
-    if not found:
-        return 0
-    rows = unstamped.filter(pk__in=[pk for pk, _ in found])
-    return touch(rows, {recipient for _, recipient in found})

@@ -1,18 +1,27 @@
-"""Keeping inboxes true and small: prune, verify, repair, and what a restored backup needs."""
+"""What time and other programs do to inboxes, and keeping them true and small."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from clarion.inbox.rows import COUNTERS, lock, recount, tell
-from clarion.models import UNREAD, UNSEEN, Event, Inbox, Notification, new_epoch
+from clarion.ledger import COUNTERS, lock, recount, tell, touch
+from clarion.models import (
+    SNOOZED,
+    UNREAD,
+    UNSEEN,
+    Event,
+    Inbox,
+    Notification,
+    PublicStream,
+    new_epoch,
+)
 
 _CHUNK = 500
 
@@ -26,13 +35,77 @@ class Drift:
     actual: dict[str, int]
 
 
+def stamp(limit: int = 1000) -> int:
+    """Stamp rows that were saved in any other way, which publishes them. Returns how many."""
+    unstamped = Notification.objects.filter(version__isnull=True)
+    found = list(unstamped.order_by("pk").values_list("pk", "recipient_id")[:limit])
+    if not found:
+        return 0
+    rows = unstamped.filter(pk__in=[pk for pk, _ in found])
+    return touch(rows, {recipient for _, recipient in found})
+
+
+def wake_snoozed(limit: int = 500) -> int:
+    """Bring back what was snoozed until now: on top, unread and unseen."""
+    now = timezone.now()
+    due = Notification.objects.filter(SNOOZED, snoozed_until__lte=now)
+    return _touch_some(due, limit, snoozed_until=None, read_at=None, seen_at=None, arrived_at=now)
+
+
+def expire(limit: int = 500) -> int:
+    """Archive what has expired."""
+    now = timezone.now()
+    over = Notification.objects.filter(
+        expires_at__lte=now, archived_at__isnull=True, removed_at__isnull=True
+    )
+    return _touch_some(over, limit, archived_at=now, pinned=False)
+
+
+def _touch_some(due: QuerySet[Notification], limit: int, **changes: Any) -> int:
+    found = list(due.order_by("pk").values_list("pk", "recipient_id")[:limit])
+    if not found:
+        return 0
+    rows = due.filter(pk__in=[pk for pk, _ in found])
+    return touch(rows, {recipient for _, recipient in found}, **changes)
+
+
+def remove(event: Event, limit: int = 500) -> int:
+    """Take back an event's rows, leaving tombstones so that every screen drops them.
+
+    A row in which the event is collapsed with others loses that one repeat. Returns how many rows
+    changed; call it until it returns 0.
+    """
+    alone = event.notifications.filter(removed_at__isnull=True, count=1)
+    removed = _touch_some(alone, limit, removed_at=timezone.now())
+    return removed or _unfold(event, limit)
+
+
+def _unfold(event: Event, limit: int) -> int:
+    if not event.collapse_key:
+        return 0
+    folded = Notification.objects.filter(
+        collapse_key=f"{event.type}:{event.collapse_key}", removed_at__isnull=True, count__gt=1
+    )
+    rows = [row for row in folded.iterator() if event.pk in row.members][:limit]
+    for row in rows:
+        members = [member for member in row.members if member != event.pk]
+        touch(
+            Notification.objects.filter(pk=row.pk),
+            [row.recipient_id],
+            members=members,
+            count=row.count - 1,
+            event=members[-1],
+        )
+    return len(rows)
+
+
 def prune(before: datetime, *, limit: int = 1000) -> int:
     """Delete up to `limit` rows that last arrived before a time, and tombstones older than a day.
 
     Clients that were away since then get a fresh start: the floor of their inbox rises to the newest
     version that was deleted. Rows that are pinned or snoozed stay. Call it until it returns 0.
     """
-    day_ago = timezone.now() - timezone.timedelta(days=1)
+    day_ago = timezone.now() - timedelta(days=1)
     old = Q(arrived_at__lt=before, pinned=False, snoozed_until__isnull=True, version__isnull=False)
     found = list(
         Notification.objects.filter(old | Q(removed_at__lt=min(before, day_ago)))
@@ -117,8 +190,6 @@ def renew_epoch() -> int:
 
     Versions that clients saw may not have happened any more; each gets a fresh start.
     """
-    from clarion.models import PublicStream
-
     renewed = 0
     for row in [*Inbox.objects.iterator(), *PublicStream.objects.all()]:
         renewed += type(row).objects.filter(pk=row.pk).update(epoch=new_epoch())  # type: ignore[attr-defined]

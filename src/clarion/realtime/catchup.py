@@ -1,4 +1,4 @@
-"""What an inbox holds: pages, counts, and everything that changed since a version.
+"""Bringing clients up to date: everything that changed since a version, as frames.
 
 A position is always read before the rows it stands for: a change in between comes again, and is
 known by its version; the other way round it would be lost.
@@ -6,8 +6,6 @@ known by its version; the other way round it would be lost.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,51 +13,21 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import BooleanField, DateTimeField, F, Func, Q, QuerySet, Subquery, Value
-from django.db.models.lookups import LessThan
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
-from clarion import items
+from clarion import inbox, items
 from clarion.conf import settings
-from clarion.exceptions import BadCursor
-from clarion.inbox.adding import admit
-from clarion.inbox.rows import mine
-from clarion.models import (
-    ARCHIVED,
-    LISTED,
-    NEWEST_FIRST,
-    SNOOZED,
-    UNREAD,
-    Event,
-    Inbox,
-    Notification,
-    PublicStream,
-)
+from clarion.inbox import Counts, State
+from clarion.models import Event, Inbox, Notification, PublicStream
 from clarion.realtime import frames
 from clarion.realtime.frames import ZERO, Position
 
-FILTERS: dict[str, Q] = {"all": LISTED, "unread": UNREAD, "archived": ARCHIVED, "snoozed": SNOOZED}
 _BEHIND = 1000  # changes; a client further behind gets a fresh start instead of a replay
 _SNAPSHOT = 50  # newest notifications of a fresh start
 _IN_A_FRAME = 100  # items
 _AT_ONCE = 200  # recipients in one query
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Listed notifications that weren't read, and those that weren't even seen."""
-
-    unread: int = 0
-    unseen: int = 0
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page, newest first, pinned ones before all."""
-
-    items: list[items.Item]
-    next: str | None  # cursor of the page behind it
-    position: Position
-    counts: Counts
 
 
 @dataclass(frozen=True)
@@ -71,120 +39,6 @@ class CatchUp:
     frames: list[bytes] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _State:
-    """An inbox as it stood when the question was asked. No row yet: all zero."""
-
-    pk: Any
-    epoch: str = ""
-    version: int = 0
-    floor: int = 0
-    unread: int = 0
-    unseen: int = 0
-
-    @property
-    def position(self) -> Position:
-        return Position(self.epoch, self.version)
-
-    @property
-    def counts(self) -> Counts:
-        return Counts(self.unread, self.unseen)
-
-
-def counts(recipient: Any) -> Counts:
-    """How many are unread and unseen."""
-    return _state(recipient).counts
-
-
-def position(recipient: Any) -> Position:
-    """Where the inbox stands. Read it before the data, and resume from it."""
-    return _state(recipient).position
-
-
-def page(
-    recipient: Any, *, filter: str = "all", before: str | None = None, limit: int | None = None
-) -> Page:
-    """One page of `filter` ("all", "unread", "archived", "snoozed"), older than the cursor `before`.
-
-    Raises:
-        BadCursor: unknown filter, a limit outside 1..MAX_PAGE_SIZE, or a cursor not from `next`.
-    """
-    if filter not in FILTERS:
-        raise BadCursor(f"filter: {filter!r} is not one of {', '.join(FILTERS)}.")
-    limit = settings.PAGE_SIZE if limit is None else limit
-    if not 1 <= limit <= settings.MAX_PAGE_SIZE:
-        raise BadCursor(f"limit: {limit} is not between 1 and {settings.MAX_PAGE_SIZE}.")
-    state = _state(recipient)
-    rows = _rows(recipient, filter, before)[: limit + 1]
-    found = list(rows)
-    shown = items.render_all(found[:limit])
-    return Page(shown, _cursor(found, limit), state.position, state.counts)
-
-
-def _rows(recipient: Any, filter: str, before: str | None) -> QuerySet[Notification]:
-    rows = mine(recipient).filter(FILTERS[filter]).select_related("event").order_by(*NEWEST_FIRST)
-    return rows if before is None else rows.filter(_older(before))
-
-
-def _cursor(found: Sequence[Notification], limit: int) -> str | None:
-    if len(found) <= limit:
-        return None
-    last = found[limit - 1]
-    raw = json.dumps([int(last.pinned), last.arrived_at.isoformat(), last.pk])
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
-
-
-def _older(cursor: str) -> LessThan:
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        pinned, text, pk = json.loads(raw)
-        moment = datetime.fromisoformat(text)
-        pinned, pk = bool(pinned), int(pk)
-    except (ValueError, TypeError) as error:
-        raise BadCursor("before: not a cursor; use `next` of the page before.") from error
-    if moment.tzinfo is None or abs(pk) >= 2**63:
-        raise BadCursor("before: not a cursor; use `next` of the page before.")
-    return LessThan(
-        _row_of(F("pinned"), F("arrived_at"), F("pk")),
-        _row_of(Value(pinned), Value(moment, DateTimeField()), Value(pk)),
-    )
-
-
-def _row_of(*columns: Any) -> Func:
-    """A row value, which an index over the same columns compares as a whole."""
-    return Func(*columns, template="(%(expressions)s)", output_field=BooleanField())
-
-
-def _state(recipient: Any) -> _State:
-    pk = getattr(recipient, "pk", recipient)
-    return _states([pk]).get(pk) or _State(pk)
-
-
-def _states(ids: Sequence[Any]) -> dict[Any, _State]:
-    """The inboxes of `ids`, with announcements made into rows. One query when there is none new."""
-    found = _read_states(ids)
-    behind = [pk for pk, (_, is_behind) in found.items() if is_behind]
-    if behind:
-        admit(behind)
-        found.update(_read_states(behind))
-    return {pk: state for pk, (state, _) in found.items()}
-
-
-def _read_states(ids: Sequence[Any]) -> dict[Any, tuple[_State, bool]]:
-    users = get_user_model()._base_manager.filter(pk__in=ids)
-    box = "clarion_inbox__"
-    columns = ("pk", *(box + name for name in ("epoch", "version", "floor", "unread", "unseen")))
-    public = Subquery(PublicStream.objects.values("version")[:1])
-    rows = users.values_list(*columns, box + "announced", public)
-    return {
-        row[0]: (
-            _State(*row[:6]) if row[1] is not None else _State(row[0]),
-            (row[7] or 0) > (row[6] or 0),
-        )
-        for row in rows
-    }
-
-
 def catch_up(cursors: Mapping[Any, Position | None]) -> dict[Any, CatchUp]:
     """Bring clients up to date: for each recipient, the frames from a position to where it stands.
 
@@ -192,9 +46,9 @@ def catch_up(cursors: Mapping[Any, Position | None]) -> dict[Any, CatchUp]:
     future or below the floor, or too many changes give one `reset` frame. Recipients that don't
     exist are left out. The number of queries doesn't depend on how many ask.
     """
-    states: dict[Any, _State] = {}
+    states: dict[Any, State] = {}
     for ids in _batches(list(cursors)):
-        states.update(_states(ids))
+        states.update(inbox.states(ids))
     languages = _languages(list(states))
     behind = {
         pk: cursor
@@ -216,11 +70,11 @@ def _batches(ids: list[Any]) -> Iterable[list[Any]]:
     return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
 
 
-def _replayable(cursor: Position, state: _State) -> bool:
+def _replayable(cursor: Position, state: State) -> bool:
     return cursor.version < state.version and _reset_reason(cursor, state) is None
 
 
-def _reset_reason(cursor: Position, state: _State) -> str | None:
+def _reset_reason(cursor: Position, state: State) -> str | None:
     if cursor != ZERO and cursor.epoch != state.epoch:
         return "epoch"
     if cursor.version > state.version:
@@ -233,7 +87,7 @@ def _reset_reason(cursor: Position, state: _State) -> str | None:
 
 
 def _changes(
-    behind: Mapping[Any, Position], states: Mapping[Any, _State]
+    behind: Mapping[Any, Position], states: Mapping[Any, State]
 ) -> dict[Any, list[Notification]]:
     """Rows changed since each cursor, oldest change first."""
     changed: dict[Any, list[Notification]] = defaultdict(list)
@@ -245,7 +99,7 @@ def _changes(
 
 
 def _changed_rows(
-    ids: list[Any], behind: Mapping[Any, Position], states: Mapping[Any, _State]
+    ids: list[Any], behind: Mapping[Any, Position], states: Mapping[Any, State]
 ) -> list[Notification]:
     ranges = Q()
     for pk in ids:
@@ -260,7 +114,7 @@ def _changed_rows(
 
 def _frames(
     cursor: Position | None,
-    state: _State,
+    state: State,
     rows: list[Notification] | None,
     language: str | None,
 ) -> list[bytes]:
@@ -297,17 +151,17 @@ def _split(
     ]
 
 
-def _reset(state: _State, reason: str, language: str | None) -> bytes:
-    found = list(_rows(state.pk, "all", None)[: _SNAPSHOT + 1])
+def _reset(state: State, reason: str, language: str | None) -> bytes:
+    found, cursor = inbox.newest(state.pk, limit=_SNAPSHOT)
     items.prefetch(row.event for row in found)
     return frames.reset(
         "inbox",
         epoch=state.epoch,
         version=state.version,
         reason=reason,
-        items=[items.render(row, language) for row in found[:_SNAPSHOT]],
+        items=[items.render(row, language) for row in found],
         counts=asdict(state.counts),
-        next=_cursor(found, _SNAPSHOT),
+        next=cursor,
     )
 
 
@@ -333,7 +187,7 @@ def public_catch_up(cursor: Position | None) -> CatchUp:
     current, floor = _public()
     if cursor is None:
         return CatchUp(current, None)
-    state = _State(None, current.epoch, current.version, floor)
+    state = State(None, current.epoch, current.version, floor)
     reason = _reset_reason(cursor, state)
     events = Event.objects.filter(public_version__lte=current.version).order_by("public_version")
     if reason is not None:
@@ -374,3 +228,31 @@ def credentials(ids: Sequence[Any]) -> dict[Any, tuple[bool, str, str, int]]:
 
 def _has_field(model: Any, name: str) -> bool:
     return any(entry.name == name for entry in model._meta.concrete_fields)
+
+
+def acknowledge(versions: dict[Any, int]) -> None:
+    """Record that a client of each recipient holds everything up to a version."""
+    now = timezone.now()
+    for ids in _parts(sorted(versions)):
+        with transaction.atomic():
+            ahead = [
+                box
+                for box in Inbox.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+                if box.delivered < min(versions[box.pk], box.version)
+            ]
+            _deliver(ahead, versions, now)
+
+
+def _parts(ids: list[Any], size: int = 100) -> list[list[Any]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def _deliver(ahead: Sequence[Inbox], versions: dict[Any, int], now: datetime) -> None:
+    held = Q()
+    for box in ahead:
+        version = min(versions[box.pk], box.version)
+        held |= Q(recipient=box.pk, version__gt=box.delivered, version__lte=version)
+        box.delivered = version
+    if ahead:
+        Notification.objects.filter(held, delivered_at__isnull=True).update(delivered_at=now)
+        Inbox.objects.bulk_update(ahead, ["delivered"])

@@ -1,29 +1,84 @@
-"""Changes of state: each is one new version, whatever the number of rows."""
+"""A person's inbox: what is in it, and what they do with it.
+
+Everything here takes a user (or the primary key of one) and touches only that person's rows.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Q, QuerySet, Value
+from django.db.models import BooleanField, DateTimeField, F, Func, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import LessThan
 from django.utils import timezone
 
 from clarion import items
-from clarion.exceptions import InvalidMark
-from clarion.inbox.adding import admit
-from clarion.inbox.reading import Counts
-from clarion.inbox.rows import COUNTERS, lock, mine, save, tell, touch
-from clarion.models import ARCHIVED, LISTED, SNOOZED, Event, Inbox, Notification
+from clarion.conf import settings
+from clarion.exceptions import BadCursor, InvalidMark
+from clarion.ledger import COUNTERS, admit, lock, save, tell
+from clarion.models import (
+    ARCHIVED,
+    LISTED,
+    NEWEST_FIRST,
+    SNOOZED,
+    UNREAD,
+    Event,
+    Inbox,
+    Notification,
+    PublicStream,
+)
 from clarion.realtime import frames
 from clarion.realtime.brokers import publish
-from clarion.realtime.frames import Nudge
+from clarion.realtime.frames import Nudge, Position
 
+FILTERS: dict[str, Q] = {"all": LISTED, "unread": UNREAD, "archived": ARCHIVED, "snoozed": SNOOZED}
 _IDS_AT_MOST = 1000
 _SHOWN_IN_A_NUDGE = 20  # rows; of more the screens ask the database
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Listed notifications that weren't read, and those that weren't even seen."""
+
+    unread: int = 0
+    unseen: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page, newest first, pinned ones before all."""
+
+    items: list[items.Item]
+    next: str | None  # cursor of the page behind it
+    position: Position
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class State:
+    """An inbox as it stood when the question was asked. No row yet: all zero."""
+
+    pk: Any
+    epoch: str = ""
+    version: int = 0
+    floor: int = 0
+    unread: int = 0
+    unseen: int = 0
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.version)
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.unread, self.unseen)
 
 
 @dataclass(frozen=True)
@@ -35,8 +90,110 @@ class Change:
     changed: int
 
 
+def counts(recipient: Any) -> Counts:
+    """How many are unread and unseen."""
+    return _state(recipient).counts
+
+
+def position(recipient: Any) -> Position:
+    """Where the inbox stands. Read it before the data, and resume from it."""
+    return _state(recipient).position
+
+
+def page(
+    recipient: Any, *, filter: str = "all", before: str | None = None, limit: int | None = None
+) -> Page:
+    """One page of `filter` ("all", "unread", "archived", "snoozed"), older than the cursor `before`.
+
+    Raises:
+        BadCursor: unknown filter, a limit outside 1..MAX_PAGE_SIZE, or a cursor not from `next`.
+    """
+    if filter not in FILTERS:
+        raise BadCursor(f"filter: {filter!r} is not one of {', '.join(FILTERS)}.")
+    limit = settings.PAGE_SIZE if limit is None else limit
+    if not 1 <= limit <= settings.MAX_PAGE_SIZE:
+        raise BadCursor(f"limit: {limit} is not between 1 and {settings.MAX_PAGE_SIZE}.")
+    state = _state(recipient)
+    found, cursor = newest(recipient, filter, before, limit)
+    return Page(items.render_all(found), cursor, state.position, state.counts)
+
+
+def newest(
+    recipient: Any, filter: str = "all", before: str | None = None, limit: int = 50
+) -> tuple[list[Notification], str | None]:
+    """Rows of a page with their events, and the cursor of the page behind it."""
+    rows = (
+        rows_of(recipient).filter(FILTERS[filter]).select_related("event").order_by(*NEWEST_FIRST)
+    )
+    if before is not None:
+        rows = rows.filter(_older(before))
+    found = list(rows[: limit + 1])
+    return found[:limit], _cursor(found[limit - 1]) if len(found) > limit else None
+
+
+def rows_of(recipient: Any) -> QuerySet[Notification]:
+    """The rows of one recipient, given as a user or a primary key."""
+    return Notification.objects.filter(recipient=getattr(recipient, "pk", recipient))
+
+
+def _cursor(last: Notification) -> str:
+    raw = json.dumps([int(last.pinned), last.arrived_at.isoformat(), last.pk])
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def _older(cursor: str) -> LessThan:
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        pinned, text, pk = json.loads(raw)
+        moment = datetime.fromisoformat(text)
+        pinned, pk = bool(pinned), int(pk)
+    except (ValueError, TypeError) as error:
+        raise BadCursor("before: not a cursor; use `next` of the page before.") from error
+    if moment.tzinfo is None or abs(pk) >= 2**63:
+        raise BadCursor("before: not a cursor; use `next` of the page before.")
+    return LessThan(
+        _row_of(F("pinned"), F("arrived_at"), F("pk")),
+        _row_of(Value(pinned), Value(moment, DateTimeField()), Value(pk)),
+    )
+
+
+def _row_of(*columns: Any) -> Func:
+    """A row value, which an index over the same columns compares as a whole."""
+    return Func(*columns, template="(%(expressions)s)", output_field=BooleanField())
+
+
+def _state(recipient: Any) -> State:
+    pk = getattr(recipient, "pk", recipient)
+    return states([pk]).get(pk) or State(pk)
+
+
+def states(ids: Sequence[Any]) -> dict[Any, State]:
+    """The inboxes of `ids`, with announcements made into rows. One query when there is none new."""
+    found = _readstates(ids)
+    behind = [pk for pk, (_, is_behind) in found.items() if is_behind]
+    if behind:
+        admit(behind)
+        found.update(_readstates(behind))
+    return {pk: state for pk, (state, _) in found.items()}
+
+
+def _readstates(ids: Sequence[Any]) -> dict[Any, tuple[State, bool]]:
+    users = get_user_model()._base_manager.filter(pk__in=ids)
+    box = "clarion_inbox__"
+    columns = ("pk", *(box + name for name in ("epoch", "version", "floor", "unread", "unseen")))
+    public = Subquery(PublicStream.objects.values("version")[:1])
+    rows = users.values_list(*columns, box + "announced", public)
+    return {
+        row[0]: (
+            State(*row[:6]) if row[1] is not None else State(row[0]),
+            (row[7] or 0) > (row[6] or 0),
+        )
+        for row in rows
+    }
+
+
 @dataclass(frozen=True)
-class _State:
+class _Kind:
     """Which rows a state can be given to, and what it writes."""
 
     applies: Q
@@ -44,30 +201,30 @@ class _State:
     in_bulk: bool = False  # may be given to all rows up to a version
 
 
-_STATES = {
-    "seen": _State(
+_KINDS = {
+    "seen": _Kind(
         Q(seen_at__isnull=True),
         lambda now, _: {"seen_at": now},
         in_bulk=True,
     ),
-    "read": _State(
+    "read": _Kind(
         Q(read_at__isnull=True),
         lambda now, _: {"read_at": now, "seen_at": Coalesce("seen_at", Value(now))},
         in_bulk=True,
     ),
-    "unread": _State(Q(read_at__isnull=False), lambda *_: {"read_at": None}),
-    "archived": _State(
+    "unread": _Kind(Q(read_at__isnull=False), lambda *_: {"read_at": None}),
+    "archived": _Kind(
         Q(archived_at__isnull=True),
         lambda now, _: {"archived_at": now, "pinned": False},
         in_bulk=True,
     ),
-    "unarchived": _State(  # no longer the live row of its collapse key: there may be a newer one
+    "unarchived": _Kind(  # no longer the live row of its collapse key: there may be a newer one
         ARCHIVED, lambda *_: {"archived_at": None, "collapse_key": ""}
     ),
-    "pinned": _State(Q(pinned=False, archived_at__isnull=True), lambda *_: {"pinned": True}),
-    "unpinned": _State(Q(pinned=True), lambda *_: {"pinned": False}),
-    "snoozed": _State(Q(archived_at__isnull=True), lambda _, until: {"snoozed_until": until}),
-    "unsnoozed": _State(SNOOZED, lambda *_: {"snoozed_until": None}),
+    "pinned": _Kind(Q(pinned=False, archived_at__isnull=True), lambda *_: {"pinned": True}),
+    "unpinned": _Kind(Q(pinned=True), lambda *_: {"pinned": False}),
+    "snoozed": _Kind(Q(archived_at__isnull=True), lambda _, until: {"snoozed_until": until}),
+    "unsnoozed": _Kind(SNOOZED, lambda *_: {"snoozed_until": None}),
 }
 
 
@@ -151,10 +308,10 @@ class _Named:
     announcements: list[int]
 
 
-def _checked(state: str, ids: object, upto: object, until: datetime | None) -> _State:
-    kind = _STATES.get(state)
+def _checked(state: str, ids: object, upto: object, until: datetime | None) -> _Kind:
+    kind = _KINDS.get(state)
     if kind is None:
-        raise InvalidMark(f"as: {state!r} is not one of {', '.join(_STATES)}.")
+        raise InvalidMark(f"as: {state!r} is not one of {', '.join(_KINDS)}.")
     if (ids is None) == (upto is None):
         raise InvalidMark("Give either ids or upto.")
     if upto is not None and not kind.in_bulk:
@@ -186,9 +343,9 @@ def _named(ids: Iterable[int | str]) -> _Named:
 
 
 def _matching(
-    box: Inbox, kind: _State, named: _Named | None, upto: int | None
+    box: Inbox, kind: _Kind, named: _Named | None, upto: int | None
 ) -> QuerySet[Notification]:
-    rows = mine(box.pk).filter(kind.applies, removed_at__isnull=True)
+    rows = rows_of(box.pk).filter(kind.applies, removed_at__isnull=True)
     if named is None:
         return rows.filter(LISTED, version__lte=upto)
     wanted = Q(pk__in=named.notifications)
@@ -209,7 +366,7 @@ def _apply(
     before = rows.aggregate(**COUNTERS)
     changed = rows.update(version=box.version + 1, **writes)
     if changed:
-        after = mine(box.pk).filter(version=box.version + 1).aggregate(**COUNTERS)
+        after = rows_of(box.pk).filter(version=box.version + 1).aggregate(**COUNTERS)
         box.version += 1
         box.unread += after["unread"] - before["unread"]
         box.unseen += after["unseen"] - before["unseen"]
@@ -236,88 +393,6 @@ def _tell(box: Inbox, state: str, changed: int, upto: int | None) -> None:
 
 
 def _changed_items(box: Inbox) -> list[items.Item]:
-    rows = list(mine(box.pk).filter(version=box.version).select_related("event"))
+    rows = list(rows_of(box.pk).filter(version=box.version).select_related("event"))
     language = items.language_of(box.recipient) if rows and items.speaks() else None
     return items.render_all(rows, language)
-
-
-def wake_snoozed(limit: int = 500) -> int:
-    """Bring back what was snoozed until now: on top, unread and unseen."""
-    now = timezone.now()
-    due = Notification.objects.filter(SNOOZED, snoozed_until__lte=now)
-    return _touch_some(due, limit, snoozed_until=None, read_at=None, seen_at=None, arrived_at=now)
-
-
-def expire(limit: int = 500) -> int:
-    """Archive what has expired."""
-    now = timezone.now()
-    over = Notification.objects.filter(
-        expires_at__lte=now, archived_at__isnull=True, removed_at__isnull=True
-    )
-    return _touch_some(over, limit, archived_at=now, pinned=False)
-
-
-def _touch_some(due: QuerySet[Notification], limit: int, **changes: Any) -> int:
-    found = list(due.order_by("pk").values_list("pk", "recipient_id")[:limit])
-    if not found:
-        return 0
-    rows = due.filter(pk__in=[pk for pk, _ in found])
-    return touch(rows, {recipient for _, recipient in found}, **changes)
-
-
-def remove(event: Event, limit: int = 500) -> int:
-    """Take back an event's rows, leaving tombstones so that every screen drops them.
-
-    A row in which the event is collapsed with others loses that one repeat. Returns how many rows
-    changed; call it until it returns 0.
-    """
-    alone = event.notifications.filter(removed_at__isnull=True, count=1)
-    removed = _touch_some(alone, limit, removed_at=timezone.now())
-    return removed or _unfold(event, limit)
-
-
-def _unfold(event: Event, limit: int) -> int:
-    if not event.collapse_key:
-        return 0
-    folded = Notification.objects.filter(
-        collapse_key=f"{event.type}:{event.collapse_key}", removed_at__isnull=True, count__gt=1
-    )
-    rows = [row for row in folded.iterator() if event.pk in row.members][:limit]
-    for row in rows:
-        members = [member for member in row.members if member != event.pk]
-        touch(
-            Notification.objects.filter(pk=row.pk),
-            [row.recipient_id],
-            members=members,
-            count=row.count - 1,
-            event=members[-1],
-        )
-    return len(rows)
-
-
-def acknowledge(versions: dict[Any, int]) -> None:
-    """Record that a client of each recipient holds everything up to a version."""
-    now = timezone.now()
-    for ids in _parts(sorted(versions)):
-        with transaction.atomic():
-            ahead = [
-                box
-                for box in Inbox.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-                if box.delivered < min(versions[box.pk], box.version)
-            ]
-            _deliver(ahead, versions, now)
-
-
-def _parts(ids: list[Any], size: int = 100) -> list[list[Any]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
-def _deliver(ahead: Sequence[Inbox], versions: dict[Any, int], now: datetime) -> None:
-    held = Q()
-    for box in ahead:
-        version = min(versions[box.pk], box.version)
-        held |= Q(recipient=box.pk, version__gt=box.delivered, version__lte=version)
-        box.delivered = version
-    if ahead:
-        Notification.objects.filter(held, delivered_at__isnull=True).update(delivered_at=now)
-        Inbox.objects.bulk_update(ahead, ["delivered"])

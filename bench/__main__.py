@@ -1,0 +1,45 @@
+"""`python3 run.py bench [name ...] [--rounds N]`: run benchmarks and print one table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from bench import machine
+from bench.common import HEADER, RULE, Table, note
+
+NAMES = {
+    "fanout": "one notification to 100,000 people",
+    "notify": "notify() to one person inside a request",
+    "inbox": "pages, counts and catching up at 10 million rows",
+}
+
+
+def main() -> int:
+    options = _options()
+    table = Table()
+    print(f"{machine.description()}; {machine.versions()}\n\n{HEADER}\n{RULE}", flush=True)
+    for name in options.names or NAMES:
+        note(f"--- {name}: {NAMES[name]}")
+        importlib.import_module(f"bench.{name}").run(table, options.rounds)
+    for row in table.missed():
+        note(f"missed: {row.measure}: {row.clarion}, target {row.target}")
+    return 1 if table.missed() else 0
+
+
+def _options() -> argparse.Namespace:
+    what = "\n".join(f"  {name:10} {text}" for name, text in NAMES.items())
+    parser = argparse.ArgumentParser(
+        prog="run.py bench",
+        description="Benchmarks side by side with peers.",
+        epilog=f"benchmarks:\n{what}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="name", choices=[*NAMES, []], help="default: all")
+    parser.add_argument("--rounds", type=int, default=3, help="samples of each side (default 3)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Nothing is served yet but what Clarion itself serves."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

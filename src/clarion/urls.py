@@ -1,0 +1,17 @@
+"""include("clarion.urls"): the inbox page, the JSON under the bell, and the event stream."""
+
+from django.urls import path
+
+from clarion import pages, views
+from clarion.realtime.sse import stream_view
+
+app_name = "clarion"
+urlpatterns = [
+    path("", pages.inbox_page, name="inbox"),
+    path("act/", pages.act, name="act"),
+    path("api/inbox/", views.page, name="page"),
+    path("api/changes/", views.changes, name="changes"),
+    path("api/mark/", views.mark, name="mark"),
+    path("api/ticket/", views.ticket, name="ticket"),
+    path("stream/", stream_view, name="stream"),
+]

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class EndToEndConfig(AppConfig):
+    name = "tests.e2e"
+    label = "e2e"

@@ -1,0 +1,8 @@
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.e2e.settings")
+
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.asgi import get_asgi_application
+
+application = ASGIStaticFilesHandler(get_asgi_application())

@@ -1,0 +1,115 @@
+"""A person at the example site, without a browser: cookies, forms with CSRF, a WebSocket."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from types import TracebackType
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+SOCKET_PATH = "ws/notifications/"
+PROTOCOL = "clarion.v1"
+
+
+class Visitor:
+    """One browser profile on the site at `url` (with a slash at its end)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.cookies = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+
+    def get(self, path: str) -> str:
+        """The page or JSON at `path`. Raise `urllib.error.HTTPError`."""
+        with self._opener.open(self.url + path, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    def post(self, path: str, **fields: str) -> str:
+        """Fill in the form at `path` and send it; the address of the page that follows."""
+        self.get(path)  # sets the CSRF cookie, as the form would
+        fields["csrfmiddlewaretoken"] = self._cookie("csrftoken")
+        request = urllib.request.Request(
+            self.url + path,
+            data=urllib.parse.urlencode(fields).encode(),
+            headers={"Referer": self.url + path},
+        )
+        with self._opener.open(request, timeout=30) as answer:
+            return str(answer.geturl())
+
+    def sign_in(self, name: str, password: str) -> None:
+        """Sign in through the site's page. Raise `AssertionError` when it doesn't let us."""
+        self.post("login/", username=name, password=password)
+        assert self._cookie("sessionid"), f"{name} could not sign in"
+
+    def open_tab(self) -> Tab:
+        """A tab that is open on some page of the site: its WebSocket, greeted."""
+        origin = self.url.rstrip("/")
+        pairs = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
+        socket = connect(
+            origin.replace("http", "ws", 1) + "/" + SOCKET_PATH,
+            origin=origin,  # type: ignore[arg-type]
+            subprotocols=[PROTOCOL],  # type: ignore[list-item]
+            additional_headers={"Cookie": pairs},
+            compression=None,
+        )
+        return Tab(socket)
+
+    def _cookie(self, name: str) -> str:
+        return next((cookie.value or "" for cookie in self.cookies if cookie.name == name), "")
+
+
+class Tab:
+    """A WebSocket of protocol clarion.v1. `frames` keeps all that arrived."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.frames: list[dict[str, Any]] = []
+        self.hello = self.wait("hello")
+
+    def __enter__(self) -> Tab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType
+    ) -> None:
+        self.socket.close()
+
+    def send(self, **frame: Any) -> None:
+        self.socket.send(json.dumps(frame))
+
+    def wait(self, kind: str, *, timeout: float = 10.0, **matching: Any) -> dict[str, Any]:
+        """The next frame of type `kind` whose fields are as in `matching`. Raise `TimeoutError`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            frame = self._next(deadline)
+            if frame["type"] == kind and all(frame.get(k) == v for k, v in matching.items()):
+                return frame
+
+    def item(self, *, timeout: float = 10.0, **matching: Any) -> dict[str, Any]:
+        """The next item of any change frame with these fields. Raise `TimeoutError`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for item in self._next(deadline).get("items", ()):
+                if all(item.get(name) == value for name, value in matching.items()):
+                    return dict(item)
+
+    def drain(self, seconds: float) -> list[dict[str, Any]]:
+        """Everything that arrives within `seconds`."""
+        deadline = time.monotonic() + seconds
+        arrived = []
+        try:
+            while True:
+                arrived.append(self._next(deadline))
+        except TimeoutError:
+            return arrived
+
+    def _next(self, deadline: float) -> dict[str, Any]:
+        frame = json.loads(self.socket.recv(timeout=max(0.001, deadline - time.monotonic())))
+        self.frames.append(frame)
+        return dict(frame)
