@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
@@ -15,8 +16,8 @@ from django.utils import timezone
 from clarion import (
     EVERYONE,
     Audience,
-    anotify,
     announce,
+    anotify,
     cancel,
     inbox,
     notify,
@@ -382,11 +383,11 @@ def test_a_toast_is_never_stored(alice):
     assert not Event.objects.exists()
 
 
-async def test_anotify_does_the_same(alice):
-    event = await anotify("From async code", to=alice)
+def test_anotify_does_the_same(alice):
+    event = async_to_sync(anotify)("From async code", to=alice)
 
-    stored = await Event.objects.aget(pk=event.pk)
-    assert (stored.notified, stored.due_at) == (1, None)
+    event.refresh_from_db()
+    assert (event.notified, event.due_at) == (1, None)
 
 
 class Unregistered(NotificationType):

@@ -6,8 +6,6 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.urls import reverse
 
-from clarion import Level
-
 HUES = 8  # colours that avatars are drawn in; see school.css
 
 
@@ -25,6 +23,7 @@ class User(AbstractUser):
         through="Guardianship",
         through_fields=("guardian", "student"),
         symmetrical=False,
+        blank=True,
         related_name="guardians",
     )
 
@@ -89,13 +88,20 @@ class Guardianship(models.Model):
 class Notice(models.Model):
     """What a teacher wrote. The notifications about it say that it is there, and lead here."""
 
+    class Level(models.TextChoices):
+        """Clarion's levels, as the school calls them."""
+
+        INFO = "info", "Information"
+        SUCCESS = "success", "Good news"
+        WARNING = "warning", "Please note"
+        ERROR = "error", "Problem"
+        CRITICAL = "critical", "Urgent"
+
     author = models.ForeignKey(User, models.CASCADE, related_name="notices")
     title = models.CharField(max_length=120)
     body = models.TextField(max_length=1000, blank=True)
-    link = models.URLField(max_length=300, blank=True)
-    level = models.CharField(
-        max_length=10, choices=[(level.value, level.name.title()) for level in Level]
-    )
+    link = models.CharField(max_length=300, blank=True)
+    level = models.CharField(max_length=10, choices=Level, default=Level.INFO)
     audience = models.CharField(max_length=100)  # in words, as it was called when it was sent
     event = models.OneToOneField("clarion.Event", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField()

@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from clarion import notify, retract
 from clarion.events import Recipients
-from clarion.models import Event
 from school.models import Notice, User
 from school.notifications import NoticePosted
 
@@ -50,8 +49,6 @@ def _sent_before(key: str) -> Notice | None:
 
 def take_back(notice: Notice) -> None:
     """Remove a notice, and what was said about it, from every inbox and open screen."""
-    with transaction.atomic():
-        event: Event | None = notice.event
-        notice.delete()
-        if event is not None:
-            retract(event)
+    if notice.event is not None:
+        retract(notice.event)
+    notice.delete()

@@ -9,7 +9,6 @@ from django.http import HttpRequest
 
 from clarion.models import Delivery, Event, Notification, Preference
 
-
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Any]
 else:

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
@@ -63,7 +64,7 @@ def check_environment(**_: Any) -> Found:
 def check_channel_layers(**_: Any) -> Found:
     """redis-py 8 gives sockets a time-out of 5 s, and channels_redis waits exactly that long."""
     return [
-        Warning(
+        Caution(
             f"CHANNEL_LAYERS[{alias!r}] has a Redis host without socket_timeout: with redis-py 8 "
             "idle WebSockets are closed after 5 seconds.",
             hint='Write the host as {"address": "redis://...", "socket_timeout": None}.',
@@ -92,7 +93,7 @@ def _redis_major() -> int:
 
 @register("clarion")
 def check_sqlite(**_: Any) -> Found:
-    """One writer at a time: it has to be asked for at the start, and readers must not be in its way."""
+    """One writer at a time: asked for at the start, and with no reader in its way."""
     database = connections[router.db_for_write(Event)]
     if database.vendor != "sqlite":
         return []
@@ -100,7 +101,7 @@ def check_sqlite(**_: Any) -> Found:
     found: Found = []
     if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
         found.append(
-            Warning(
+            Caution(
                 "SQLite transactions start deferred: writers can fail with 'database is locked'.",
                 hint="Set DATABASES['default']['OPTIONS']['transaction_mode'] = 'IMMEDIATE'.",
                 id="clarion.W002",
@@ -108,7 +109,7 @@ def check_sqlite(**_: Any) -> Found:
         )
     if "wal" not in str(options.get("init_command", "")).lower():
         found.append(
-            Warning(
+            Caution(
                 "SQLite is not told to use its write-ahead log: readers and the writer block.",
                 hint="Set DATABASES['default']['OPTIONS']['init_command'] = "
                 "'PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL'.",
@@ -123,7 +124,7 @@ def check_development_parts(**_: Any) -> Found:
     found: Found = []
     if settings.RUNNER in ("embedded", "inline"):
         found.append(
-            Warning(
+            Caution(
                 f"CLARION['RUNNER'] is {settings.RUNNER!r}: background work shares the processes "
                 "that answer requests, and stops with them.",
                 hint="Fine for one process; for several run workers of their own.",
@@ -132,7 +133,7 @@ def check_development_parts(**_: Any) -> Found:
         )
     if _broker_stays_in_process():
         found.append(
-            Warning(
+            Caution(
                 "The broker reaches only this process: with several, a screen is told within "
                 "RECONCILE_INTERVAL instead of at once.",
                 hint="Set CLARION['BROKER'] = 'redis://...' or configure CHANNEL_LAYERS.",
@@ -155,7 +156,7 @@ def check_origins(**_: Any) -> Found:
     if not wild:
         return []
     return [
-        Warning(
+        Caution(
             f"CLARION['ALLOWED_ORIGINS'] has wildcards ({', '.join(wild)}): pages of others may "
             "open sockets with your users' cookies.",
             hint="Name every origin in full, for instance https://app.example.com.",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -103,24 +104,26 @@ def _suggestion(key: object, known: dict[str, Any]) -> str:
     return f" Did you mean {close[0]!r}?" if close else f" Known keys: {', '.join(sorted(known))}."
 
 
-_DEFAULTS = Settings()
-_OPTIONAL = {"BROKER": str, "RECIPIENT_LANGUAGE": str, "RETENTION_DAYS": int}
-_ZERO_ALLOWED = {"INLINE_LIMIT", "DRAIN_SECONDS", "PUBLIC_ANONYMOUS"}
+_HINTS = get_type_hints(Settings)
+_ZERO_ALLOWED = {"INLINE_LIMIT", "DRAIN_SECONDS"}
 
 
 def _check_kind(key: str, value: object) -> None:
-    default = getattr(_DEFAULTS, key)
-    if key in _OPTIONAL and value is None:
-        return
-    kind = _OPTIONAL.get(key) or type(default)
-    numeric = kind in (int, float)
-    kinds = (int, float) if kind is float or isinstance(default, float) else (kind,)
-    if not isinstance(value, kinds) or (numeric and isinstance(value, bool)):
+    hint = _HINTS[key]
+    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = tuple(get_origin(option) or option for option in options)
+    fits = type(value) in kinds or (float in kinds and type(value) is int)
+    if not fits:
+        expected = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
         raise ImproperlyConfigured(
-            f"CLARION[{key!r}] must be of type {kind.__name__}, not {type(value).__name__}."
+            f"CLARION[{key!r}] must be of type {expected}, not {type(value).__name__}."
         )
-    if isinstance(value, int | float) and (value < 0 or (value == 0 and key not in _ZERO_ALLOWED)):
+    if bool not in kinds and isinstance(value, int | float) and not _in_range(key, value):
         raise ImproperlyConfigured(f"CLARION[{key!r}] must be above zero, not {value!r}.")
+
+
+def _in_range(key: str, value: float) -> bool:
+    return value > 0 or (value == 0 and key in _ZERO_ALLOWED)
 
 
 class _LazySettings:

@@ -1,4 +1,4 @@
-"""Every error Clarion raises on purpose. The class tells code what to do, the text tells a person."""
+"""Errors raised on purpose: the class tells code what to do, the text tells a person."""
 
 from __future__ import annotations
 

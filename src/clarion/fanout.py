@@ -47,8 +47,8 @@ class _Chunk:
 def run(event: Event, *, limit: int | None = None) -> bool:
     """Serve the recipients behind the event's checkpoint. Returns whether nobody is left.
 
-    With `limit`, one chunk of that size and no more: an audience that fits is finished, a larger one
-    is left to the runner.
+    With `limit`, one chunk of that size and no more: an audience that fits is finished, a larger
+    one is left to the runner.
     """
     if event.is_public:
         _publish(event)

@@ -103,7 +103,7 @@ def position(recipient: Any) -> Position:
 def page(
     recipient: Any, *, filter: str = "all", before: str | None = None, limit: int | None = None
 ) -> Page:
-    """One page of `filter` ("all", "unread", "archived", "snoozed"), older than the cursor `before`.
+    """One page of `filter` (all, unread, archived or snoozed), behind the cursor `before`.
 
     Raises:
         BadCursor: unknown filter, a limit outside 1..MAX_PAGE_SIZE, or a cursor not from `next`.

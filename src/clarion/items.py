@@ -110,7 +110,7 @@ def content_of(event: Event, language: str | None = None, count: int = 1) -> Con
                 image=content.image,
                 actions=[*content.actions],
             )
-    except Exception as error:  # whatever a site's content() may raise
+    except Exception as error:  # noqa: BLE001 - whatever a site's content() may raise
         logger.warning("event %s (%s) shows its stored text: %r", event.pk, event.type, type(error))
         return Content(title=event.text or event.type)
 

@@ -89,20 +89,13 @@ def touch(rows: QuerySet[Notification], ids: Iterable[Any], **changes: Any) -> i
 
 def recount(ids: Iterable[Any]) -> None:
     """Set the counters of locked inboxes to what their rows say."""
-    ids = list(ids)
-    found = {
-        row["recipient"]: row
-        for row in Notification.objects.filter(recipient__in=ids)
-        .filter(UNREAD | UNSEEN)
-        .values("recipient")
-        .order_by()
-        .annotate(**COUNTERS)
-    }
-    boxes = list(Inbox.objects.filter(pk__in=ids))
+    boxes = list(Inbox.objects.filter(pk__in=list(ids)))
+    rows = Notification.objects.filter(UNREAD | UNSEEN, recipient__in=[box.pk for box in boxes])
+    counted = rows.order_by().values("recipient").annotate(**COUNTERS)
+    found = {pk: numbers for pk, *numbers in counted.values_list("recipient", *COUNTERS)}
     for box in boxes:
-        row = found.get(box.pk, {"unread": 0, "unseen": 0})
-        box.unread, box.unseen = row["unread"], row["unseen"]
-    Inbox.objects.bulk_update(boxes, ["unread", "unseen"], batch_size=500)
+        box.unread, box.unseen = found.get(box.pk, (0, 0))
+    Inbox.objects.bulk_update(boxes, list(COUNTERS), batch_size=500)
 
 
 def tell(ids: list[Any], event: int | None = None) -> None:
@@ -173,7 +166,12 @@ _MANY = "SELECT count(*) FROM written"
 
 
 def _insert_set_wise(event: Event, ordered: list[Any], now: datetime) -> Added:
-    values = {"ids": ordered, "event": event.pk, "now": now, "expires": event.expires_at}
+    values: dict[str, Any] = {
+        "ids": ordered,
+        "event": event.pk,
+        "now": now,
+        "expires": event.expires_at,
+    }
     alone = len(ordered) == 1
     statement = _SET_WISE.format(
         pk=Inbox._meta.pk.rel_db_type(connection),

@@ -147,7 +147,9 @@ class Notification(models.Model):
     )
     version = models.PositiveBigIntegerField(null=True, editable=False)  # null: not stamped yet
     created_at = models.DateTimeField(_("created"), default=timezone.now, db_default=Now())
-    arrived_at = models.DateTimeField(_("arrived"), default=timezone.now, db_default=Now())  # what lists are sorted by
+    arrived_at = models.DateTimeField(
+        _("arrived"), default=timezone.now, db_default=Now()
+    )  # what lists are sorted by
     count = models.PositiveIntegerField(default=1, db_default=1)
     members = models.JSONField(default=list, db_default=[], blank=True)  # collapsed event ids
     collapse_key = models.CharField(max_length=310, blank=True, default="", db_default="")

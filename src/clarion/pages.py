@@ -23,7 +23,9 @@ from django.views.decorators.http import require_POST, require_safe
 from clarion import inbox
 from clarion.exceptions import BadCursor, InvalidMark
 
-_LINKABLE = re.compile(r"https?://[^\s\\]+|(?![a-z][a-z0-9+.-]*:)[^\s\\]+", re.ASCII | re.IGNORECASE)
+_LINKABLE = re.compile(
+    r"https?://[^\s\\]+|(?![a-z][a-z0-9+.-]*:)[^\s\\]+", re.ASCII | re.IGNORECASE
+)
 _FORM_FIELDS = {"as", "ids", "upto", "until", "next", "csrfmiddlewaretoken"}
 _PRESETS = {"1h": timedelta(hours=1), "4h": timedelta(hours=4)}
 

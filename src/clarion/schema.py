@@ -28,7 +28,8 @@ _MISSING = dataclasses.MISSING
 
 def encode(instance: Any) -> dict[str, Json]:
     """Return the fields of a dataclass instance as JSON values. Raise `InvalidPayload`."""
-    hints = _hints(type(instance))
+    cls: Any = type(instance)
+    hints = hints_of(cls)
     return {
         entry.name: _encode(getattr(instance, entry.name), hints[entry.name], entry.name)
         for entry in dataclasses.fields(instance)
@@ -44,7 +45,7 @@ def decode(cls: type, data: Mapping[str, Json]) -> Any:
         raise InvalidPayload(f"{cls.__name__} has no field {sorted(unknown)[0]!r}")
     if missing := [name for name in fields if name not in data and _required(fields[name])]:
         raise InvalidPayload(f"{cls.__name__} needs the field {missing[0]!r}")
-    hints = _hints(cls)
+    hints = hints_of(cls)
     return cls(**{name: _decode(value, hints[name], name) for name, value in data.items()})
 
 
@@ -58,7 +59,7 @@ def supported(annotation: Any) -> bool:
     if origin in (list, tuple, dict):
         return all(supported(inner) for inner in arguments if inner is not Ellipsis)
     if dataclasses.is_dataclass(annotation):
-        return all(supported(hint) for hint in _hints(typing.cast(type, annotation)).values())
+        return all(supported(hint) for hint in hints_of(typing.cast(type, annotation)).values())
     return (
         annotation in (Any, None, type(None), list, dict)
         or annotation in _SCALARS
@@ -71,7 +72,8 @@ def _required(entry: dataclasses.Field[Any]) -> bool:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def hints_of(cls: Any) -> dict[str, Any]:
+    """The annotations of a dataclass's fields, resolved."""
     hints = typing.get_type_hints(cls)
     return {entry.name: hints[entry.name] for entry in dataclasses.fields(cls)}
 
@@ -135,7 +137,7 @@ def _encode(value: Any, hint: Any, path: str) -> Json:
     if dataclasses.is_dataclass(hint):
         _expect(isinstance(value, typing.cast(type, hint)), value, hint, path)
         return {name: _encode(getattr(value, name), kind, f"{path}.{name}")
-                for name, kind in _hints(typing.cast(type, hint)).items()}  # fmt: skip
+                for name, kind in hints_of(typing.cast(type, hint)).items()}  # fmt: skip
     return _encode_plain(value, hint, path)
 
 

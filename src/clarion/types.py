@@ -17,7 +17,6 @@ A type is a frozen dataclass in `<app>/notifications.py`, found like `admin.py`:
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from abc import ABC, abstractmethod
@@ -76,7 +75,7 @@ class Content:
 
 
 class NotificationType(ABC):
-    """Base of all types. Subclasses are frozen, keyword-only dataclasses; fields are the payload."""
+    """Base of all types: frozen, keyword-only dataclasses whose fields are the payload."""
 
     type: ClassVar[str]
     """Dotted name, stored with every event: never change it once it was used."""
@@ -160,12 +159,11 @@ def _check_class(cls: type[NotificationType]) -> None:
     parameters = cls.__dict__.get("__dataclass_params__")
     if parameters is None or not parameters.frozen:
         raise ImproperlyConfigured(
-            f"{where} must be a dataclass: put @dataclass(frozen=True, kw_only=True) under @register."
+            f"{where} must be a dataclass: put @dataclass(frozen=True, kw_only=True) under it."
         )
-    for field in dataclasses.fields(cls):
-        hint = schema._hints(cls)[field.name]
+    for name, hint in schema.hints_of(cls).items():
         if not schema.supported(hint):
-            raise ImproperlyConfigured(f"{where}.{field.name}: {hint!r} can't be stored as JSON.")
+            raise ImproperlyConfigured(f"{where}.{name}: {hint!r} can't be stored as JSON.")
     _check_example(cls, where)
 
 

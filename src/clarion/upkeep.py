@@ -102,8 +102,8 @@ def _unfold(event: Event, limit: int) -> int:
 def prune(before: datetime, *, limit: int = 1000) -> int:
     """Delete up to `limit` rows that last arrived before a time, and tombstones older than a day.
 
-    Clients that were away since then get a fresh start: the floor of their inbox rises to the newest
-    version that was deleted. Rows that are pinned or snoozed stay. Call it until it returns 0.
+    Clients that were away since then get a fresh start: the floor of their inbox rises to the
+    newest version that was deleted. Pinned and snoozed rows stay. Call it until it returns 0.
     """
     day_ago = timezone.now() - timedelta(days=1)
     old = Q(arrived_at__lt=before, pinned=False, snoozed_until__isnull=True, version__isnull=False)
@@ -151,13 +151,11 @@ def verify() -> Iterator[Drift]:
         last = chunk[-1].pk
         actual = _actual([box.pk for box in chunk])
         for box in chunk:
-            stored = {"unread": box.unread, "unseen": box.unseen}
-            counted = actual.get(box.pk, {"unread": 0, "unseen": 0, "newest": 0})
-            newest = counted.pop("newest") or 0
-            if stored != counted or newest > box.version:
-                yield Drift(
-                    box.pk, {**stored, "version": box.version}, {**counted, "version": newest}
-                )
+            stored = {"unread": box.unread, "unseen": box.unseen, "version": box.version}
+            counted = dict(zip(stored, actual.get(box.pk, (0, 0, 0)), strict=True))
+            ahead = max(counted["version"] or 0, box.version)  # rows lag behind, never lead
+            if stored != {**counted, "version": ahead}:
+                yield Drift(box.pk, stored, {**counted, "version": ahead})
 
 
 def _chunk_after(last: Any) -> list[Inbox]:
@@ -165,10 +163,11 @@ def _chunk_after(last: Any) -> list[Inbox]:
     return list((boxes if last is None else boxes.filter(pk__gt=last))[:_CHUNK])
 
 
-def _actual(ids: list[Any]) -> dict[Any, dict[str, int]]:
+def _actual(ids: list[Any]) -> dict[Any, tuple[int, int, int]]:
+    """Unread, unseen and the newest version of each recipient that has rows."""
     rows = Notification.objects.filter(recipient__in=ids).order_by().values("recipient")
     counted = rows.annotate(**COUNTERS, newest=Max("version"))
-    return {row.pop("recipient"): row for row in counted}
+    return {row[0]: row[1:] for row in counted.values_list("recipient", *COUNTERS, "newest")}
 
 
 def repair() -> int:

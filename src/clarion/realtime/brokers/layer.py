@@ -63,6 +63,8 @@ class LayerLine(RemoteLine):
         super().__init__(receive, resync)
 
     async def subscribe(self, topic: str) -> None:
+        if topic in self.topics:
+            return
         self.topics.add(topic)
         if self._connected.is_set():
             await self._quietly(self._layer.group_add(namespaced(topic), self._channel))

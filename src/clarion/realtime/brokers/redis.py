@@ -22,6 +22,8 @@ from clarion.realtime.brokers.base import (
 )
 from clarion.realtime.brokers.outbound import Message, Outbound
 
+_NOBODY = asyncio.Event()  # waits for this
+
 
 class RedisBroker(Broker):
     """`url` as redis-py takes it: redis://, rediss:// or unix://."""
@@ -59,12 +61,15 @@ class RedisLine(RemoteLine):
         self._url = url
         self._client: Any = None
         self._pubsub: Any = None
-        self._confirmed: dict[str, asyncio.Event] = {}
+        self._held: set[str] = set()
+        self._confirmed: dict[str, asyncio.Event] = {}  # by those who wait for it
         super().__init__(receive, resync)
 
     async def subscribe(self, topic: str) -> None:
         self.topics.add(topic)
-        confirmed = self._confirmed[topic] = asyncio.Event()
+        if topic in self._held:
+            return
+        confirmed = self._confirmed.setdefault(topic, asyncio.Event())
         try:
             async with asyncio.timeout(PATIENCE if self.healthy else 0):
                 await self._connected.wait()
@@ -72,11 +77,10 @@ class RedisLine(RemoteLine):
                 await confirmed.wait()
         except (sync_redis.RedisError, OSError, TimeoutError):
             return  # the next connection holds it, and asks the database for what was missed
-        finally:
-            self._confirmed.pop(topic, None)
 
     async def unsubscribe(self, topic: str) -> None:
         self.topics.discard(topic)
+        self._held.discard(topic)
         if self._connected.is_set():
             try:
                 await self._pubsub.unsubscribe(namespaced(topic))
@@ -102,8 +106,9 @@ class RedisLine(RemoteLine):
             topic = name.split(".", 2)[2]
             if kind == b"message":
                 self._hear(topic, data)
-            elif kind == b"subscribe" and topic in self._confirmed:
-                self._confirmed[topic].set()
+            elif kind == b"subscribe" and topic in self.topics:
+                self._held.add(topic)
+                self._confirmed.pop(topic, _NOBODY).set()
 
     async def _send_probe(self) -> None:
         await self._client.publish(namespaced(self.probe), b"")
@@ -111,6 +116,7 @@ class RedisLine(RemoteLine):
     async def _disconnect(self) -> None:
         pubsub, client = self._pubsub, self._client
         self._pubsub = self._client = None
+        self._held.clear()
         if pubsub is not None:
             await pubsub.aclose()
         if client is not None:

@@ -1,28 +1,24 @@
 /**
- * <clarion-bell>: the bell, its panel and its toasts, on top of clarion.js. docs/howto/bell.md
- *
- * Works under a nonce CSP with Trusted Types: texts are set as text and the styles are a constructed
- * style sheet. Every id and class of the shadow tree is a ::part() too. Texts are looked up by their
- * English form, as gettext does.
+ * <clarion-bell> (docs/howto/bell.md). It works under a nonce CSP with Trusted Types: texts are set
+ * as text, styles are a constructed sheet. Each id and class of the shadow tree is a ::part() too.
  */
 import { createInbox, safeUrl } from "./clarion.js";
 
-const RING = "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18";
 const ICONS = {
-  bell: "M6 9.5a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4s2-1.5 2-6.5M10 19.5a2 2 0 0 0 4 0",
-  info: RING + "M12 11.5V16M12 8h0",
-  success: RING + "M8 12l3 3 5-6",
-  warning: "M12 4 3 20h18zM12 10v4M12 17h0",
-  error: "M8 3h8l5 5v8l-5 5H8l-5-5V8zM9 9l6 6M15 9l-6 6",
-  critical: "M12 2l10 10-10 10L2 12zM12 8v5M12 16h0",
+  bell: "M6 9.5a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4s2-1.5 2-6.5m4 10a2 2 0 0 0 4 0",
+  info: "M12 3a9 9 0 1 0 0 18 9 9 0 1 0 0-18m0 8v5m0-8h0",
+  success: "M12 3a9 9 0 1 0 0 18 9 9 0 1 0 0-18m-4 9 3 3 5-6",
+  warning: "M12 4 3 20h18zm0 6v4m0 3h0",
+  error: "M8 3h8l5 5v8l-5 5H8l-5-5V8zm1 6 6 6m0-6-6 6",
+  critical: "M12 2l10 10-10 10L2 12zm0 6v5m0 3h0",
   read: "M5 12l5 5 9-10",
-  unread: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8",
-  archived: "M3 5h18v4H3zM5 9v10h14V9M10 13h4",
-  unarchived: "M12 19V9M8 13l4-4 4 4M4 5h16",
-  pinned: "M8 4h8l-1 6 3 4H6l3-4zM12 14v6",
-  more: "M5 12h0M12 12h0M19 12h0",
-  help: "M8 8a4 4 0 1 1 5 4q-1 .5-1 2M12 18h0",
-  close: "M6 6l12 12M18 6L6 18",
+  unread: "M12 8a4 4 0 1 0 0 8 4 4 0 1 0 0-8",
+  archived: "M3 5h18v4H3zm2 4v10h14V9m-9 4h4",
+  unarchived: "M12 19V9m-4 4 4-4 4 4M4 5h16",
+  pinned: "M8 4h8l-1 6 3 4H6l3-4zm4 10v6",
+  more: "M5 12h0m7 0h0m7 0h0",
+  help: "M8 8a4 4 0 1 1 5 4q-1 .5-1 2m0 4h0",
+  close: "M6 6l12 12m0-12L6 18",
 };
 const STATES = {
   read: "Mark as read",
@@ -55,7 +51,7 @@ sheet.replaceSync(`
   --tint: var(--clarion-hover, light-dark(#f4f5f9, #27292f));
   --accent: var(--clarion-accent, light-dark(#3350d6, #9db0ff));
   --on: var(--clarion-on-accent, light-dark(#fff, #12141d));
-  --alarm: var(--clarion-badge, light-dark(#c92a3f, #ff8f9b));
+  --red: light-dark(#c0283a, #ff939a);
   --round: var(--clarion-radius, 14px);
   --lift: 0 0 0 1px var(--line), 0 16px 40px -8px #0005;
   display: inline-block;
@@ -65,78 +61,74 @@ sheet.replaceSync(`
 [hidden] { display: none !important; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }
-button, input { font: inherit; color: inherit; border: 0; border-radius: 8px; padding: 4px 10px; min-height: 28px; background: none; }
+button, input, .action { font: inherit; color: inherit; border: 0; border-radius: 8px; padding: 4px 10px; min-height: 28px; background: none; text-decoration: none; }
 button { cursor: pointer; }
-button:hover { background: var(--tint); }
-.icon, #bell, .avatar { display: grid; place-items: center; flex: none; width: 28px; padding: 0; }
-.icon { color: var(--dim); }
-.icon:hover { color: var(--fg); background: var(--line); }
-#bell { position: relative; width: 40px; height: 40px; border-radius: 50%; }
+button:hover { background: var(--line); }
+.icon, #bell, .avatar { position: relative; display: grid; place-items: center; width: 28px; padding: 0; color: var(--dim); }
+#bell, .avatar { width: 36px; height: 36px; border-radius: 50%; color: inherit; }
 #bell:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
 #bell svg { width: 23px; }
-#badge { position: absolute; top: 1px; left: 52%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--alarm); color: var(--on); font-size: 11px; line-height: 18px; font-weight: 600; }
-[popover] { position: fixed; inset: auto; z-index: 9999; border: 0; padding: 0; background: var(--bg); color: var(--fg); border-radius: var(--round); box-shadow: var(--lift); }
+#badge { position: absolute; top: -1px; left: 50%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--clarion-badge, var(--red)); color: var(--on); font-size: 11px; line-height: 18px; font-weight: 600; }
+[popover] { position: fixed; inset: auto; border: 0; padding: 0; background: var(--bg); color: var(--fg); border-radius: var(--round); box-shadow: var(--lift); }
 #panel { display: flex; flex-direction: column; width: min(420px, 100vw - 16px); overflow: hidden; outline: 0; }
 #header, #tabs, #footer, .actions, .meta, #bar { display: flex; align-items: center; gap: 6px; }
-#header { padding: 12px 12px 6px 18px; }
-#title { flex: 1; font-size: 17px; font-weight: 650; }
-#markAll, #seeAll, #tabs button, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; text-decoration: none; }
+#header, #footer { padding-block: 8px; padding-inline: 18px 12px; }
+#title, #seeAll, #bar span { flex: 1; }
+#title { font-size: 17px; }
+#markAll, #seeAll, #tabs, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; text-decoration: none; }
 #tabs { padding: 0 12px 10px; border-bottom: 1px solid var(--line); }
-#tabs button { padding-inline: 12px; border-radius: 99px; }
-#tabs [aria-selected=false] { color: var(--dim); }
-#tabs [aria-selected=true] { background: color-mix(in srgb, var(--accent) 12%, transparent); }
-#note { padding: 8px 18px; font-size: 13px; background: var(--tint); }
+#tabs button { border-radius: 99px; }
+#tabs [aria-pressed=false] { color: var(--dim); }
+#tabs [aria-pressed=true] { background: color-mix(in srgb, var(--accent) 12%, transparent); }
+#note { padding: 8px 18px; background: var(--tint); }
 #body { flex: 1; min-height: 180px; overflow-y: auto; overscroll-behavior: contain; }
-#pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; border-radius: 99px; background: var(--accent); color: var(--on); }
-.item, .toast { position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding: 12px 34px 12px 18px; border-bottom: 1px solid var(--line); }
+#pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; border-radius: 99px; }
+#pill, .action:first-child { background: var(--accent); color: var(--on); }
+.item, .toast { position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding-block: 12px; padding-inline: 18px 36px; border-bottom: 1px solid var(--line); }
 .item:hover, .item:focus-within { background: var(--tint); }
-.avatar { position: relative; width: 36px; height: 36px; border-radius: 50%; background: color-mix(in srgb, var(--level) 13%, var(--bg)); color: var(--level); font-weight: 600; font-size: 13px; }
-.avatar span + svg { position: absolute; right: -4px; bottom: -4px; padding: 1px; border-radius: 50%; background: var(--bg); }
+.avatar { background: color-mix(in srgb, var(--level) 13%, var(--bg)); color: var(--level); font-weight: 600; font-size: 13px; }
+.avatar span + svg { position: absolute; right: -4px; bottom: -4px; border-radius: 50%; background: var(--bg); }
 [data-level] { --level: var(--accent); }
 [data-level=success] { --level: light-dark(#0f7548, #62d69e); }
 [data-level=warning] { --level: light-dark(#8a5600, #f2ba55); }
-[data-level=error], [data-level=critical] { --level: light-dark(#bf2934, #ff939a); }
+[data-level=error], [data-level=critical] { --level: var(--red); }
 .title { color: inherit; text-decoration: none; overflow-wrap: anywhere; }
 a.title::after { content: ""; position: absolute; inset: 0; }
 .unread .title { font-weight: 620; }
 .text, .meta { color: var(--dim); font-size: 13px; overflow-wrap: anywhere; }
 .text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
 .meta svg { width: 14px; }
-.count { padding: 0 6px; border-radius: 99px; background: var(--line); color: var(--fg); }
-.dot { position: absolute; top: 19px; inset-inline-end: 16px; width: 9px; height: 9px; border-radius: 50%; background: var(--accent); }
-.tools { position: absolute; top: 8px; inset-inline-end: 8px; display: flex; opacity: 0; border-radius: 8px; background: var(--bg); box-shadow: 0 0 0 1px var(--line); }
+.dot { position: absolute; top: 18px; inset-inline-end: 16px; width: 9px; height: 9px; border-radius: 50%; background: var(--accent); }
+.tools { position: absolute; bottom: 8px; inset-inline-end: 8px; display: flex; opacity: 0; border-radius: 8px; background: var(--bg); }
 .item:hover .tools, .item:focus-within .tools { opacity: 1; }
 .actions { position: relative; width: fit-content; flex-wrap: wrap; padding-top: 8px; }
-.action { padding: 3px 12px; border-radius: 8px; background: var(--line); color: inherit; font-size: 13px; text-decoration: none; }
-.action:first-child { background: var(--accent); color: var(--on); }
+.action { background: var(--line); font-size: 13px; }
 #more { display: block; margin: 8px auto; }
 #empty { padding: 56px 24px; color: var(--dim); text-align: center; }
 #empty svg { width: 40px; margin: 0 auto 12px; stroke-width: 1.2; }
-.bone { height: 44px; margin: 14px 18px; border-radius: 10px; background: var(--line); animation: 1.4s infinite alternate breathe; }
+.bone { height: 44px; margin: 14px 18px; border-radius: 8px; background: var(--line); animation: 1.4s infinite alternate breathe; }
 @keyframes breathe { to { opacity: .4; } }
-#bar { margin: 8px; padding: 6px 6px 6px 14px; border-radius: 10px; background: var(--fg); color: var(--bg); }
-#bar button { margin-inline-start: auto; font-weight: 650; background: none; text-decoration: underline; }
-#footer { justify-content: space-between; padding: 6px 12px 6px 18px; border-top: 1px solid var(--line); }
-#help { padding: 14px 18px; border-top: 1px solid var(--line); }
-dt { float: inline-start; clear: both; width: 90px; color: var(--dim); }
-#menu { width: 220px; padding: 6px; }
-#menu * { width: 100%; text-align: start; }
+#bar { margin: 8px; padding: 6px 14px; border-radius: 8px; background: var(--fg); color: var(--bg); }
+#bar button { background: none; text-decoration: underline; }
+#footer, #help { border-top: 1px solid var(--line); }
+#help { padding: 14px 18px; }
+dt { float: inline-start; width: 90px; color: var(--dim); }
+#menu { padding: 6px; }
+#menu * { display: block; width: 100%; text-align: start; }
 #menu p { padding: 6px 10px; color: var(--dim); }
-#menu input { background: var(--line); }
 #toasts { bottom: 8px; inset-inline-end: 8px; width: min(380px, 100vw - 16px); background: none; box-shadow: none; overflow: visible; }
 .toast { margin-top: 10px; border: 0; border-inline-start: 4px solid var(--level); border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); animation: .25s rise; }
 .toast .icon { position: absolute; top: 8px; inset-inline-end: 8px; }
 @keyframes rise { from { opacity: 0; translate: 0 12px; } }
 .sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-width: none; max-height: 88dvh !important; } }
-@media (hover: none) { .tools { opacity: 1; } .quick { display: none; } .dot { top: 44px; } }
+@media (hover: none) { .tools { opacity: 1; } .quick { display: none; } }
 @media (prefers-reduced-motion) { * { animation: none !important; } }
-@media (forced-colors: active) { .dot, #badge { forced-color-adjust: none; background: Highlight; color: HighlightText; } [popover], .toast, #bar { border: 1px solid; } [aria-selected=true] { border: 2px solid Highlight; } }
+@media (forced-colors: active) { .dot, #badge { forced-color-adjust: none; background: Highlight; color: HighlightText; } [popover], .toast, #bar { border: 1px solid; } [aria-pressed=true] { border: 2px solid Highlight; } }
 `);
 
 class ClarionBell extends HTMLElement {
-  /** The headless client of clarion.js. */
-  inbox;
+  inbox; // of clarion.js
   #strings = {};
   #$; // the elements of the shadow tree that have an id
   #filter = "all";
@@ -195,7 +187,7 @@ class ClarionBell extends HTMLElement {
     const t = (text) => this.#t(text);
     const labelled = { "aria-labelledby": "title" };
     const floating = { popover: "manual", hidden: "" };
-    const tab = ([id, text]) => el("button#" + id, { role: "tab", "aria-controls": "body", onclick: () => this.show(id) }, t(text));
+    const tab = ([id, text]) => el("button#" + id, { onclick: () => this.show(id) }, t(text));
     root.append(
       el("button#bell", { "aria-haspopup": "dialog", "aria-expanded": false, onclick: () => this.toggle() },
         icon("bell"), el("span#badge", { "aria-hidden": true })),
@@ -203,9 +195,9 @@ class ClarionBell extends HTMLElement {
         el("div#header", {}, el("h2#title", {}, t("Notifications")),
           el("button#markAll", { onclick: () => this.#markAll() }, t("Mark all as read")),
           this.#button("close", t("Close"), () => this.close())),
-        el("div#tabs", { ...labelled, role: "tablist" }, ...Object.entries(TABS).map(tab)),
+        el("div#tabs", { ...labelled, role: "group" }, ...Object.entries(TABS).map(tab)),
         el("p#note"),
-        el("div#body", { role: "tabpanel", onscroll: () => this.#soon() },
+        el("div#body", { onscroll: () => this.#soon() },
           el("button#pill", { onclick: () => this.#showHeld() }),
           el("div#list", { ...labelled, role: "feed", onfocusout: () => this.#soon() }),
           el("div#empty", {}, icon("bell"), el("p")),
@@ -215,7 +207,7 @@ class ClarionBell extends HTMLElement {
         el("div#bar", { hidden: "" }),
         el("div#footer", {}, el("a#seeAll", { href: safeUrl(this.getAttribute("page")) }, t("See all notifications")),
           this.#button("help", t("Keyboard shortcuts"), () => this.#help()))),
-      el("div#menu", { ...floating, role: "dialog", "aria-label": t("More actions"), onkeydown: (event) => this.#menuKey(event) }),
+      el("div#menu", { ...floating, role: "dialog", "aria-label": t("More actions"), onkeydown: ({ key }) => key === "Escape" && this.#leaveMenu() }),
       el("div#toasts", { ...floating, role: "region", "aria-label": t("Notifications") }),
       el("div#status", { class: "sr", role: "status" }),
       el("div#alert", { class: "sr", role: "alert" }),
@@ -247,8 +239,6 @@ class ClarionBell extends HTMLElement {
     return this.shadowRoot.activeElement;
   }
 
-  // --- open, close, load ----------------------------------------------------------------------
-
   get isOpen() {
     return !this.#$.panel.hidden;
   }
@@ -260,6 +250,8 @@ class ClarionBell extends HTMLElement {
   open() {
     this.#raise("panel", true);
     this.#tellSeen = true;
+    this.#$.toasts.replaceChildren();
+    this.#raise("toasts", false);
     this.show(this.#filter);
     place(this.#$.panel, this.#$.bell);
     this.#$.panel.focus();
@@ -272,7 +264,6 @@ class ClarionBell extends HTMLElement {
     if (inside) this.#$.bell.focus();
   }
 
-  /** @param {"all"|"unread"|"archived"} filter */
   show(filter) {
     this.#filter = filter;
     this.#held.clear();
@@ -298,8 +289,6 @@ class ClarionBell extends HTMLElement {
     if (name === "panel") this.#$.bell.ariaExpanded = shown;
   }
 
-  // --- drawing --------------------------------------------------------------------------------
-
   #soon() {
     this.#timers.draw ??= setTimeout(() => this.#draw());
   }
@@ -323,17 +312,12 @@ class ClarionBell extends HTMLElement {
   }
 
   #drawPanel() {
-    const { tabs, body, markAll, note, pill, empty, bones, more } = this.#$;
+    const { tabs, markAll, note, pill, empty, bones, more } = this.#$;
     const { unread, unseen } = this.inbox.counts;
     const { state, code } = this.inbox.status;
     const view = this.inbox.list(this.#filter);
-    for (const tab of tabs.children) {
-      const selected = tab.id === this.#filter;
-      tab.ariaSelected = selected;
-      tab.tabIndex = selected - 1;
-    }
+    for (const tab of tabs.children) tab.ariaPressed = tab.id === this.#filter;
     tabs.children[1].textContent = `${this.#t("Unread")} ${unread || ""}`;
-    body.setAttribute("aria-labelledby", this.#filter);
     markAll.hidden = !unread || this.#filter === "archived";
     note.hidden = state !== "offline" && state !== "stopped";
     note.textContent = this.#t(
@@ -401,9 +385,9 @@ class ClarionBell extends HTMLElement {
       this.#avatar(item),
       el("div", {},
         this.#title(item, id),
-        item.body && el("p.text", { dir: "auto" }, item.body),
-        el("p.meta", {}, item.pinned && icon("pinned", "Pinned"), item.actor && el("bdi", {}, item.actor.name), time,
-          item.count > 1 && el("span.count", {}, `×${item.count}`)),
+        item.body && el("p.text", {}, el("bdi", {}, item.body)),
+        el("p.meta", {}, item.pinned && icon("pinned", "Pinned"), item.actor && el("bdi", {}, item.actor.name), item.actor && "·", time,
+          item.count > 1 && `· ×${item.count}`),
         item.actions.length && el("div.actions", {}, ...item.actions.map((action, at) => this.#action(item, action, at)))),
       !item.read && el("span.dot", { role: "img", "aria-label": this.#t("Unread") }),
       el("div.tools", {}, ...this.#toggles(item).slice(0, 2).map(toggle),
@@ -417,7 +401,7 @@ class ClarionBell extends HTMLElement {
 
   #avatar({ actor, level }) {
     const initials = actor?.name.split(/\s+/).map(([letter]) => letter).join("").slice(0, 2);
-    const sign = icon(LEVELS[level] ? level : "info", LEVELS[level] && this.#t(LEVELS[level]));
+    const sign = LEVELS[level] ? icon(level, this.#t(LEVELS[level])) : !initials && icon("info");
     return el("div.avatar", {}, initials && el("span", { "aria-hidden": true }, initials), sign);
   }
 
@@ -448,8 +432,6 @@ class ClarionBell extends HTMLElement {
   #tick() {
     for (const time of this.#$.list.querySelectorAll("time")) time.textContent = this.#ago(time.dateTime);
   }
-
-  // --- acting ---------------------------------------------------------------------------------
 
   /** A page without reloads takes over by preventDefault() on "clarion-open". */
   #open(item, event) {
@@ -492,7 +474,7 @@ class ClarionBell extends HTMLElement {
       panel.focus();
     };
     status.textContent = this.#t(text);
-    bar.replaceChildren(this.#t(text), undo ? el("button", { onclick: back }, this.#t("Undo")) : "");
+    bar.replaceChildren(el("span", {}, this.#t(text)), undo ? el("button", { onclick: back }, this.#t("Undo")) : "");
     bar.hidden = false;
     this.#linger("bar", bar, hide);
   }
@@ -535,14 +517,6 @@ class ClarionBell extends HTMLElement {
     this.#$.menu.anchor.focus();
   }
 
-  #menuKey(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (event.key === "Escape") this.#leaveMenu();
-    else if (step && event.target.localName === "button") turn([...this.#$.menu.querySelectorAll("button")], event.target, step).focus();
-    else return;
-    event.preventDefault();
-  }
-
   #help() {
     this.#$.help.hidden = !this.#$.help.hidden;
   }
@@ -553,11 +527,9 @@ class ClarionBell extends HTMLElement {
     const article = target.closest(".item");
     const item = article?.item;
     const step = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
-    const side = target.role === "tab" && { ArrowRight: 1, ArrowLeft: -1 }[key];
     const state = item && { e: item.archived ? "unarchived" : "archived", I: "read", U: "unread" }[key];
     if (key === "Escape") this.close();
     else if (step) this.#step(article, step);
-    else if (side) this.#turnTab(target, side);
     else if (key === "?") this.#help();
     else if (state) this.#mark(state, item);
     else if (key === "Enter" && target === article) (article.querySelector("a.title") ?? article).click();
@@ -569,14 +541,6 @@ class ClarionBell extends HTMLElement {
     const articles = [...this.#$.list.children];
     articles[article ? articles.indexOf(article) + step : 0]?.focus();
   }
-
-  #turnTab(tab, step) {
-    const next = turn([...this.#$.tabs.children], tab, this.matches(":dir(rtl)") ? -step : step);
-    this.show(next.id);
-    next.focus();
-  }
-
-  // --- arrivals -------------------------------------------------------------------------------
 
   #arrived(items) {
     const reading = this.isOpen && (this.#$.body.scrollTop >= 8 || this.#focused?.closest(".item"));
@@ -614,7 +578,7 @@ class ClarionBell extends HTMLElement {
     };
     const toast = el("div.toast", { "data-level": item.level },
       this.#avatar(item),
-      el("div", {}, this.#title(item), item.body && el("p.text", { dir: "auto" }, item.body)),
+      el("div", {}, this.#title(item), item.body && el("p.text", {}, el("bdi", {}, item.body))),
       this.#button("close", this.#t("Close"), gone));
     toasts.append(toast);
     if (toasts.childElementCount > 3) toasts.firstChild.remove();
@@ -644,11 +608,6 @@ function icon(name, label) {
   if (label) svg.setAttribute("role", "img");
   svg.append(path);
   return svg;
-}
-
-/** The next one, around the end. */
-function turn(list, from, step) {
-  return list.at((list.indexOf(from) + step) % list.length);
 }
 
 /** Beside its anchor and inside the viewport: below it, or above where there is more room. */

@@ -142,7 +142,8 @@ export interface Inbox extends EventTarget {
   ): void;
 }
 
-export class InboxError extends Error {
+/** What the promises above reject with. */
+export interface InboxError extends Error {
   /** HTTP status; 0 when the server was not reached. */
   readonly status: number;
 }

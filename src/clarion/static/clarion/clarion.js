@@ -1,12 +1,6 @@
 /**
- * Clarion's inbox in the browser, without a user interface. Types: clarion.d.ts
- *
- *   const inbox = createInbox({ api: "/notifications/api/", socket: "/ws/notifications/" });
- *   inbox.addEventListener("change", () => draw(inbox.list("unread").items, inbox.counts));
- *   inbox.start();
- *
- * Frames may be lost, repeated or reordered. What is held here converges to the server's rows all
- * the same, because every frame covers a range of versions (protocol clarion.v1).
+ * An inbox without a user interface (docs/howto/bell.md; types in clarion.d.ts). Frames may be lost,
+ * repeated or reordered: as each covers a range of versions, this converges to the server's rows.
  */
 const TRANSPORTS = ["websocket", "sse", "polling"];
 const MAX_ITEMS = 1000; // more than this is forgotten and fetched again
@@ -30,13 +24,6 @@ const FILTERS = {
 
 export function createInbox(options) {
   return new Inbox({ transports: TRANSPORTS, ...options });
-}
-
-export class InboxError extends Error {
-  constructor(status, text) {
-    super(text);
-    this.status = status; // 0: the server was not reached
-  }
 }
 
 export function safeUrl(url) {
@@ -167,7 +154,7 @@ class Inbox extends EventTarget {
 
   async act(item, url) {
     const { href, origin } = new URL(url, document.baseURI);
-    if (origin !== location.origin) throw new InboxError(400, "An action posts to its own site only");
+    if (origin !== location.origin) throw failure(400, "An action posts to its own site only");
     await this.#request("POST", href);
     await this.mark("read", [item.id]);
   }
@@ -183,11 +170,11 @@ class Inbox extends EventTarget {
       body: JSON.stringify(body),
       keepalive: method === "POST", // survives the navigation that a click starts
       signal: AbortSignal.timeout(15_000),
-    }).catch((error) => {
-      throw new InboxError(0, error.message);
+    }).catch(({ message }) => {
+      throw failure(0, message);
     });
     const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new InboxError(response.status, answer.detail ?? answer.title);
+    if (!response.ok) throw failure(response.status, answer.detail);
     return answer;
   }
 
@@ -447,7 +434,12 @@ class Store {
   }
 }
 
-/** Of the public stream, without a row of this person. */
+/** `status` 0: the server was not reached. */
+function failure(status, text) {
+  return Object.assign(new Error(text), { status });
+}
+
+/** An announcement without a row of this person. */
 function isTwin(item) {
   return typeof item.id === "string";
 }
