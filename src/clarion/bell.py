@@ -126,14 +126,8 @@ def texts() -> dict[str, Any]:
         "Nothing unread": _("Nothing unread"),
         "Nothing archived": _("Nothing archived"),
         "Offline: showing what was saved": _("Offline: showing what was saved"),
-        "Signed out: reload the page": _("Signed out: reload the page"),
-        "Too many open connections: reload the page": _(
-            "Too many open connections: reload the page"
-        ),
+        "Disconnected: reload the page": _("Disconnected: reload the page"),
         "Could not be saved, so it was undone": _("Could not be saved, so it was undone"),
-        "The server was not reached, so it was undone": _(
-            "The server was not reached, so it was undone"
-        ),
         "Success": _("Success"),
         "Warning": _("Warning"),
         "Error": _("Error"),

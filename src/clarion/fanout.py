@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -187,19 +188,13 @@ def _decide(
     if not recipients:
         return []
     choices = preferences.choices_between(event, recipients[0][0], recipients[-1][0])
-    required = _required(event)
     actor = _actor_pk(event)
+    decide = partial(preferences.decide, event, required=_required(event))
+    usual = decide(is_active=True, is_actor=False, choices={})  # made once for nearly everybody
     return [
-        (
-            pk,
-            preferences.decide(
-                event,
-                required=required,
-                is_active=is_active,
-                is_actor=str(pk) == actor,
-                choices=choices.get(pk, {}),
-            ),
-        )
+        (pk, usual)
+        if is_active and pk not in choices and str(pk) != actor
+        else (pk, decide(is_active=is_active, is_actor=str(pk) == actor, choices=choices.get(pk, {})))
         for pk, is_active in recipients
     ]
 

@@ -8,7 +8,7 @@ from tests.settings import INSTALLED_APPS, MIDDLEWARE, TEMPLATES
 DEBUG = True  # serves the static files
 ROOT_URLCONF = "tests.e2e.urls"
 ASGI_APPLICATION = "tests.e2e.asgi.application"
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.e2e"]
+INSTALLED_APPS = ["tests.e2e", *INSTALLED_APPS]  # before clarion: its base template is ours
 MIDDLEWARE = ["tests.e2e.policy.strict_policy", *MIDDLEWARE]
 TEMPLATES[0]["OPTIONS"]["builtins"] = ["django.templatetags.i18n"]
 LOGIN_URL = "/login/"

@@ -48,6 +48,7 @@ class _Rest:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         waits_for = self._waits_for
+        step: Any
         while True:
             try:
                 value = yield waits_for

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import close_old_connections, connections
@@ -135,17 +136,19 @@ class Feed:
         if self._timer is None:
             self._timer = self._loop.call_later(self._pause or _COLLECTED_FOR, self._flush)
 
+    def _unschedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _flush(self) -> None:
-        self._timer = None
         ill, self._ill = self._ill, {}
         for topic in ill:
             if topic.position is not None:
                 asked = self._ask(topic, topic.position)
-                asked.add_done_callback(lambda done, topic=topic: self._healed(topic, done))
+                asked.add_done_callback(partial(self._healed, topic))
         asked_all, self._asked = self._asked, {}
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._unschedule()  # what was just asked goes with this round
         for round_of in _rounds(asked_all):
             self.hub.spawn(self._answer({each: asked_all[each] for each in round_of}))
 
@@ -156,7 +159,7 @@ class Feed:
             self._failed("reading", error)
             for question, future in asked.items():
                 if question in self._asked:
-                    self._asked[question].add_done_callback(lambda done, to=future: _pass_on(done, to))
+                    self._asked[question].add_done_callback(partial(_pass_on, future))
                 else:
                     self._asked[question] = future
             return self._schedule()
@@ -197,9 +200,10 @@ class Feed:
         close = word["close"]
         for connection in list(self.hub.connections()):
             person = connection.person
-            if person is not None and str(person.pk) == str(close["user"]):
-                if close["session"] in (None, person.session):
-                    self.hub.shut(connection, close["code"])
+            if person is None or str(person.pk) != str(close["user"]):
+                continue
+            if close["session"] in (None, person.session):
+                self.hub.shut(connection, close["code"])
 
     # The passing of time
 
@@ -245,9 +249,10 @@ class Feed:
         looked = set(pks)
         for connection in list(self.hub.connections()):
             person = connection.person
-            if person is not None and person.pk in looked:
-                if person.pk not in seen or seen[person.pk][0] != person.credential:
-                    self.hub.shut(connection, REVOKED)
+            if person is None or person.pk not in looked:
+                continue
+            if person.pk not in seen or seen[person.pk][0] != person.credential:
+                self.hub.shut(connection, REVOKED)
 
     async def _tick(self) -> None:
         second = int(self._loop.time())
@@ -261,7 +266,8 @@ class Feed:
     def _expire(self) -> None:
         now = time.time()
         for connection in list(self.hub.connections()):
-            if connection.expires is not None and connection.expires < now:
+            expires = connection.person.expires if connection.person else None
+            if expires is not None and expires < now:
                 self.hub.shut(connection, EXPIRED)
 
     def _visit_collector(self) -> None:
@@ -372,7 +378,7 @@ def _allowed(connection: Connection, topic: Topic, answer: Answer | None) -> Cat
     return answer.caught
 
 
-def _pass_on(done: asyncio.Future[Answer | None], to: asyncio.Future[Answer | None]) -> None:
+def _pass_on(to: asyncio.Future[Answer | None], done: asyncio.Future[Answer | None]) -> None:
     if not to.done() and not done.cancelled():
         to.set_result(done.result())
 

@@ -80,7 +80,7 @@ class Connection:
     """One client. `send` is the server's; a message given to it is never changed."""
 
     __slots__ = (
-        "acked", "allowance", "carrier", "client", "closing", "expires", "inbox", "person",
+        "allowance", "carrier", "client", "closing", "inbox", "person",
         "public", "send", "slot", "task",
     )  # fmt: skip
 

@@ -47,7 +47,6 @@ async def open_stream(
     """
     _admit(feed, person, wanted)
     connection = Connection(carrier, send, secrets.token_hex(4), person)
-    connection.expires = person.expires if person else None
     try:
         await feed.hub.enter(connection, person.pk if person else None)
         at = {topic: cursors.get(topic.stream) for topic in connection.topics()}
@@ -110,7 +109,7 @@ async def _resume(feed: Feed, connection: Connection, frame: Mapping[str, Any]) 
 
 async def _acknowledge(feed: Feed, connection: Connection, frame: Mapping[str, Any]) -> None:
     version = frame.get("inbox")
-    if not _is_number(version):
+    if not isinstance(version, int) or not _is_number(version):
         raise BadCursor("ack: inbox must be a version, a whole number")
     if connection.inbox is not None:
         feed.acknowledge(connection.inbox, version)

@@ -34,8 +34,8 @@ class Outbound:
         me = weakref.ref(self)
         if hasattr(os, "register_at_fork"):
             # A forked child has neither the thread nor a socket of its own.
-            os.register_at_fork(after_in_child=lambda: (it := me()) and it._reset())
-        atexit.register(lambda: (it := me()) and it.flush(1.0))
+            os.register_at_fork(after_in_child=lambda: _with(me, Outbound._reset))
+        atexit.register(lambda: _with(me, lambda it: it.flush(1.0)))
 
     def _reset(self) -> None:
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -96,3 +96,10 @@ class Outbound:
                 self._queue.get(timeout=left)
             except queue.Empty:
                 return
+
+
+def _with(reference: weakref.ref[Outbound], act: Callable[[Outbound], None]) -> None:
+    """For hooks that the interpreter keeps for ever: they must not keep a broker."""
+    alive = reference()
+    if alive is not None:
+        act(alive)

@@ -39,6 +39,7 @@ const HELP = {
   "Shift + U": "Mark as unread",
   Esc: "Close",
 };
+const NOTES = { offline: "Offline: showing what was saved", stopped: "Disconnected: reload the page" };
 const HOUR = 3600_000;
 
 const sheet = new CSSStyleSheet();
@@ -106,8 +107,7 @@ a.title::after { content: ""; position: absolute; inset: 0; }
 #more { display: block; margin: 8px auto; }
 #empty { padding: 56px 24px; color: var(--dim); text-align: center; }
 #empty svg { width: 40px; margin: 0 auto 12px; stroke-width: 1.2; }
-.bone { height: 44px; margin: 14px 18px; border-radius: 8px; background: var(--line); animation: 1.4s infinite alternate breathe; }
-@keyframes breathe { to { opacity: .4; } }
+#bones { height: 200px; margin: 16px; background: repeating-linear-gradient(var(--line) 0 44px, var(--bg) 0 64px); animation: 1s infinite alternate rise; }
 #bar { margin: 8px; padding: 6px 14px; border-radius: 8px; background: var(--fg); color: var(--bg); }
 #bar button { background: none; text-decoration: underline; }
 #footer, #help { border-top: 1px solid var(--line); }
@@ -119,7 +119,7 @@ dt { float: inline-start; width: 90px; color: var(--dim); }
 #toasts { bottom: 8px; inset-inline-end: 8px; width: min(380px, 100vw - 16px); background: none; box-shadow: none; overflow: visible; }
 .toast { margin-top: 10px; border: 0; border-inline-start: 4px solid var(--level); border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); animation: .25s rise; }
 .toast .icon { position: absolute; top: 8px; inset-inline-end: 8px; }
-@keyframes rise { from { opacity: 0; translate: 0 12px; } }
+@keyframes rise { from { opacity: .3; translate: 0 4px; } }
 .sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-width: none; max-height: 88dvh !important; } }
 @media (hover: none) { .tools { opacity: 1; } .quick { display: none; } }
@@ -128,31 +128,34 @@ dt { float: inline-start; width: 90px; color: var(--dim); }
 `);
 
 class ClarionBell extends HTMLElement {
-  inbox; // of clarion.js
+  inbox;
   #strings = {};
   #$; // the elements of the shadow tree that have an id
   #filter = "all";
-  #articles = new Map(); // item id -> its element
+  #articles = new Map();
   #held = new Set(); // ids that arrived above somebody who is reading
-  #arrivals = 0; // not yet announced
+  #arrivals = 0;
   #announcedAt = 0;
   #tellSeen = false;
   #failed = false;
   #timers = {};
+  #connected
 
   connectedCallback() {
     if (!this.#$) this.#build();
     this.inbox ??= this.#connect();
     this.inbox.start();
     this.#timers.minute = setInterval(() => this.#tick(), 60_000);
-    for (const name of ["pointerdown", "resize", "scroll"]) addEventListener(name, this);
+    const { signal } = (this.#connected = new AbortController());
+    for (const name of ["pointerdown", "resize", "scroll"]) addEventListener(name, this, { signal });
     this.#draw();
   }
 
   disconnectedCallback() {
     this.inbox.stop();
+    this.#connected.abort();
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
-    for (const name of ["pointerdown", "resize", "scroll"]) removeEventListener(name, this);
+    this.#timers = {};
   }
 
   handleEvent(event) {
@@ -165,7 +168,7 @@ class ClarionBell extends HTMLElement {
     const given = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));
     const cookie = RegExp(`(?:^|; )${given["csrf-cookie"] ?? "csrftoken"}=([^;]+)`);
     const inbox = createInbox({
-      ...given, // api, socket, stream, ticket, key
+      ...given,
       ...(given.transports && { transports: given.transports.split(" ") }),
       positions: { inbox: given.inbox, public: given.public },
       counts: { unread: +given.unread || 0, unseen: +given.unseen || 0 },
@@ -201,7 +204,7 @@ class ClarionBell extends HTMLElement {
           el("button#pill", { onclick: () => this.#showHeld() }),
           el("div#list", { ...labelled, role: "feed", onfocusout: () => this.#soon() }),
           el("div#empty", {}, icon("bell"), el("p")),
-          el("div#bones", {}, el("div.bone"), el("div.bone"), el("div.bone")),
+          el("div#bones"),
           el("button#more", { onclick: () => this.#load() })),
         el("dl#help", { hidden: "" }, ...Object.entries(HELP).flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, t(text))])),
         el("div#bar", { hidden: "" }),
@@ -221,7 +224,7 @@ class ClarionBell extends HTMLElement {
     return el("button." + kind, { "data-key": name, "aria-label": label, title: label, onclick }, icon(name));
   }
 
-  /** In the page's language; plural forms are handed over as {sample number: text}. */
+  /** In the page's language. Plural forms come as {sample number: text}. */
   #t(text, n) {
     let found = this.#strings[text] ?? text;
     if (found instanceof Object) {
@@ -314,16 +317,13 @@ class ClarionBell extends HTMLElement {
   #drawPanel() {
     const { tabs, markAll, note, pill, empty, bones, more } = this.#$;
     const { unread, unseen } = this.inbox.counts;
-    const { state, code } = this.inbox.status;
+    const { state } = this.inbox.status;
     const view = this.inbox.list(this.#filter);
     for (const tab of tabs.children) tab.ariaPressed = tab.id === this.#filter;
     tabs.children[1].textContent = `${this.#t("Unread")} ${unread || ""}`;
     markAll.hidden = !unread || this.#filter === "archived";
-    note.hidden = state !== "offline" && state !== "stopped";
-    note.textContent = this.#t(
-      state === "offline" ? "Offline: showing what was saved"
-      : code === 4504 ? "Too many open connections: reload the page"
-      : "Signed out: reload the page");
+    note.hidden = !NOTES[state];
+    note.textContent = this.#t(NOTES[state] ?? "");
     this.#drawList(view);
     pill.hidden = !this.#held.size;
     pill.textContent = this.#t("{n} new", this.#held.size);
@@ -359,7 +359,6 @@ class ClarionBell extends HTMLElement {
     list.hidden = !articles.length;
     list.ariaBusy = loading;
     if (!current || this.#focused === focused) return;
-    // What had the focus was drawn again, or is gone.
     const next = current.isConnected ? current : (articles[index] ?? articles.at(-1) ?? panel);
     (next.querySelector(`[data-key=${focused.dataset.key}]`) ?? next).focus();
   }
@@ -450,7 +449,7 @@ class ClarionBell extends HTMLElement {
     if (said) this.#tell(said, () => this.inbox.undo(as, [item.id]));
   }
 
-  /** With undo where all that was unread is known here: half an undo would be a lie. */
+  /** With undo only where all of it is known here. */
   async #markAll() {
     const { unread } = this.inbox.counts;
     const known = () => this.inbox.list("unread").items.map(({ id }) => id);
@@ -462,7 +461,7 @@ class ClarionBell extends HTMLElement {
   }
 
   #try(change) {
-    change.catch(({ status }) => this.#tell(status ? "Could not be saved, so it was undone" : "The server was not reached, so it was undone"));
+    change.catch(() => this.#tell("Could not be saved, so it was undone"));
   }
 
   #tell(text, undo) {
@@ -555,7 +554,7 @@ class ClarionBell extends HTMLElement {
     this.#timers.announce ??= setTimeout(() => this.#announce(), this.#announcedAt + 5000 - Date.now());
   }
 
-  /** One polite sentence at most every 5 s, however many arrive. Only what is critical interrupts. */
+  /** At most every 5 s, however many arrive. */
   #announce() {
     const n = this.#arrivals;
     this.#$.status.textContent = this.#t(n === 1 ? "{n} new notification" : "{n} new notifications", n);
@@ -587,7 +586,7 @@ class ClarionBell extends HTMLElement {
   }
 }
 
-/** An element from "tag.class" or "tag#id"; what is falsy among the children is left out. */
+/** From "tag.class" or "tag#id"; falsy children are left out. */
 function el(kind, attributes = {}, ...children) {
   const [, tag, mark, name] = /^(\w+)(.?)(.*)/.exec(kind);
   const node = document.createElement(tag);
@@ -610,15 +609,15 @@ function icon(name, label) {
   return svg;
 }
 
-/** Beside its anchor and inside the viewport: below it, or above where there is more room. */
+/** Below its anchor, or above where there is more room. */
 function place({ style, offsetWidth, offsetHeight }, anchor) {
   const at = anchor.getBoundingClientRect();
   const [above, below] = [at.top - 14, innerHeight - at.bottom - 14];
   const under = below >= Math.min(offsetHeight, above);
   const left = anchor.matches(":dir(rtl)") ? at.left : at.right - offsetWidth;
   style.left = `${Math.max(8, Math.min(left, innerWidth - offsetWidth - 8))}px`;
-  style.top = under ? `${at.bottom + 6}px` : "auto";
-  style.bottom = under ? "auto" : `${innerHeight - at.top + 6}px`;
+  style.top = under ? `${at.bottom + 6}px` : "";
+  style.bottom = under ? "" : `${innerHeight - at.top + 6}px`;
   style.maxHeight = `${Math.min(640, under ? below : above)}px`;
 }
 

@@ -1,9 +1,5 @@
 /** Types of clarion.js. Items are what the server sends; see docs/howto/bell.md for the events. */
 
-export interface Position {
-  epoch: string;
-  version: number;
-}
 export interface Counts {
   unread: number;
   unseen: number;
@@ -117,8 +113,6 @@ export interface Inbox extends EventTarget {
   readonly status: Status;
   /** What the badge shows, own marks on their way included. */
   readonly counts: Counts;
-  /** Up to where everything is known. */
-  readonly positions: { inbox?: Position | null; public: Position | null };
   /** Connect, or follow the tab that is connected. */
   start(): void;
   /** Disconnect; another tab takes over. `start()` goes on from where this was. */

@@ -4,7 +4,6 @@
  */
 const TRANSPORTS = ["websocket", "sse", "polling"];
 const MAX_ITEMS = 1000; // more than this is forgotten and fetched again
-const TICKET_FRESH = 540_000; // it lives 10 minutes
 const PATCHES = {
   seen: { seen: true },
   read: { seen: true, read: true },
@@ -37,13 +36,13 @@ export function compare(a, b) {
 }
 
 class Inbox extends EventTarget {
-  status = { state: "connecting", transport: null, code: null };
+  status = { state: "connecting" };
   #options;
   #store;
   #link;
   #channel; // to the other tabs
   #leader = false;
-  #release; // gives the leader's lock back; unset: not started
+  #started
   #targets = {}; // positions that the server told of
   #timers = new Timers();
   #unacknowledged = 0;
@@ -61,41 +60,33 @@ class Inbox extends EventTarget {
   }
 
   start() {
-    if (this.#release) return;
-    for (const name of ["online", "offline", "pageshow", "pagehide"]) addEventListener(name, this);
-    document.addEventListener("visibilitychange", this);
-    const { key, api } = this.#options;
-    const stopped = new AbortController();
-    this.#release = () => stopped.abort();
+    if (this.#started) return;
+    const { signal } = (this.#started = new AbortController());
+    addEventListener("pageshow", this); // for ever: it starts again from the back/forward cache
+    for (const name of ["online", "offline", "pagehide"]) addEventListener(name, this, { signal });
+    document.addEventListener("visibilitychange", this, { signal });
     if (!navigator.locks) return this.#lead(); // insecure context: a socket for each tab
-    this.#channel = new BroadcastChannel(`clarion:${key ?? api}`);
+    this.#channel = new BroadcastChannel(`clarion:${this.#options.key ?? this.#options.api}`);
     this.#channel.onmessage = ({ data }) => this.#told(data);
     const hold = () => {
       this.#lead();
-      return new Promise((done) => (this.#release = done));
+      return new Promise((done) => (signal.onabort = done)); // gives the lock back
     };
-    navigator.locks.request(this.#channel.name, { signal: stopped.signal }, hold).catch(() => {});
+    navigator.locks.request(this.#channel.name, { signal }, hold).catch(() => {});
     this.#ask();
   }
 
   stop() {
-    if (!this.#release) return;
-    for (const name of ["online", "offline", "pagehide"]) removeEventListener(name, this);
-    document.removeEventListener("visibilitychange", this);
     this.#leader = false;
     this.#link.stop();
     this.#timers.clear();
     this.#channel?.close();
-    this.#release();
-    this.#channel = this.#release = null;
+    this.#started?.abort();
+    this.#channel = this.#started = null;
   }
 
   get counts() {
     return this.#store.counts();
-  }
-
-  get positions() {
-    return structuredClone(this.#store.cursors);
   }
 
   list(filter = "all") {
@@ -115,7 +106,7 @@ class Inbox extends EventTarget {
     try {
       const query = new URLSearchParams({ filter, ...(view.next && { before: view.next }) });
       const page = await this.#request("GET", `inbox/?${query}`);
-      if (this.#store.view(filter) === view) this.#store.addPage(view, page); // not reset meanwhile
+      if (this.#store.view(filter) === view) this.#store.addPage(view, page);
     } finally {
       view.loading = null;
       this.#emit("change");
@@ -137,7 +128,6 @@ class Inbox extends EventTarget {
     return this.mark(as === "read" ? "unread" : `un${as}`, ids);
   }
 
-  /** At once on this screen, then on the server; taken back here if that fails. */
   async #mark(mark) {
     const { ops } = this.#store;
     ops.add(mark);
@@ -168,7 +158,7 @@ class Inbox extends EventTarget {
       method,
       headers,
       body: JSON.stringify(body),
-      keepalive: method === "POST", // survives the navigation that a click starts
+      keepalive: method === "POST", // survives a navigation
       signal: AbortSignal.timeout(15_000),
     }).catch(({ message }) => {
       throw failure(0, message);
@@ -177,8 +167,6 @@ class Inbox extends EventTarget {
     if (!response.ok) throw failure(response.status, answer.detail);
     return answer;
   }
-
-  // --- frames ---------------------------------------------------------------------------------
 
   #heard(frame) {
     this.#channel?.postMessage({ frame });
@@ -190,20 +178,20 @@ class Inbox extends EventTarget {
     else if (frame.type === "toast") this.#emit("toast", frame);
     else if (frame.streams) {
       this.#store.count(frame.counts, frame.streams.inbox);
-      this.#reach(frame.streams, 2000); // what it tells of may be on its way
+      this.#reach(frame.streams, 2000); // it may be on its way
     }
     this.#emit("change");
   }
 
   #range(frame) {
     const arrived = this.#store.apply(frame);
-    if (!arrived) return this.#reach({ [frame.stream]: frame }, this.#leader ? 0 : 1000); // a gap
+    if (!arrived) return this.#reach({ [frame.stream]: frame }, this.#leader ? 0 : 1000);
     this.#timers.stop("answer");
     if (arrived.length) this.#emit("arrived", { items: arrived });
     if (frame.stream === "inbox") this.#acknowledge();
   }
 
-  /** See to it that these positions are reached, by asking the server if need be. */
+  /** See to it that these positions are reached. */
   #reach(streams, grace) {
     for (const [name, { epoch, version }] of Object.entries(streams)) {
       this.#store.cursors[name] ??= { epoch, version }; // no cursor: live from now on
@@ -225,7 +213,7 @@ class Inbox extends EventTarget {
     this.#timers.once("answer", 5000, () => this.#link.lost());
   }
 
-  /** The same frames over HTTP: for a tab without a socket, and transports without a way back. */
+  /** For tabs without a socket, and transports without a way back. */
   async #catchUp() {
     const answer = await this.#request("GET", `changes/?${this.#store.query()}`).catch(() => ({}));
     for (const frame of answer.frames ?? []) this.#leader ? this.#heard(frame) : this.#take(frame);
@@ -239,8 +227,6 @@ class Inbox extends EventTarget {
     this.#timers.once("ack", 1000, send);
     if (++this.#unacknowledged >= 50) send();
   }
-
-  // --- tabs: one of them leads, and holds the socket ------------------------------------------
 
   #lead() {
     this.#leader = true;
@@ -293,14 +279,12 @@ class Inbox extends EventTarget {
   }
 }
 
-/** What is known: items by id, a cursor for each stream, and own marks not yet confirmed. */
 class Store {
   items = new Map();
   cursors = { inbox: null, public: null };
-  ops = new Set();
+  ops = new Set(); // own marks on their way
   #views = {};
-  #counts;
-  #countedAt; // the position of #counts
+  #counts = { unread: 0, unseen: 0 };
   #marks = []; // recent bulk marks, for pages that were read before them
 
   constructor({ positions = {}, counts, anonymous }) {
@@ -309,8 +293,7 @@ class Store {
       if (version) this.cursors[name] = { epoch, version: +version };
     }
     if (anonymous) delete this.cursors.inbox;
-    this.#counts = counts ?? { unread: 0, unseen: 0 };
-    this.#countedAt = this.cursors.inbox;
+    this.count(counts, this.cursors.inbox ?? {});
   }
 
   query() {
@@ -318,7 +301,7 @@ class Store {
     return new URLSearchParams(known.map(([name, at]) => [name, `${at.epoch}.${at.version}`]));
   }
 
-  /** Returns [{item, previous}] of what is new to this screen, or nothing where frames are missing. */
+  /** Returns what is new to this screen; undefined where frames are missing. */
   apply(frame) {
     if (frame.type === "reset") return this.#replace(frame);
     const { stream, epoch, after, version, items = [], marks = [] } = frame;
@@ -328,7 +311,7 @@ class Store {
     if (version <= cursor.version) return [];
     const arrived = items.map((item) => this.#put(item, true)).filter(Boolean);
     for (const mark of marks) this.#markAll({ ...mark, version });
-    if (!frame.more) this.#move(frame); // else the rest of this range is still to come
+    if (!frame.more) this.#move(frame); // else its rest is to come
     if (this.items.size > MAX_ITEMS) this.#forget();
     return arrived;
   }
@@ -338,7 +321,7 @@ class Store {
     this.#move(frame);
     if (frame.stream === "inbox") {
       this.addPage(this.view("all"), frame);
-      this.#countedAt = null;
+      this.#counts = {};
       this.count(frame.counts, frame);
     } else for (const item of frame.items) this.#put(item, true);
     return [];
@@ -354,15 +337,13 @@ class Store {
     this.cursors[stream] = { epoch, version };
   }
 
-  /** Take counts, unless those held are newer. */
   count(counts, at) {
-    const held = this.#countedAt;
-    if (!counts || !at || (held?.epoch === at.epoch && held.version > at.version)) return;
-    this.#counts = counts;
-    this.#countedAt = { epoch: at.epoch, version: at.version };
+    const { epoch, version } = this.#counts;
+    if (!counts || !at || (epoch === at.epoch && version > at.version)) return;
+    this.#counts = { ...counts, epoch: at.epoch, version: at.version };
   }
 
-  /** A removed item stays as a tombstone, or a page that was read before would bring it back. */
+  /** A removed item stays as a tombstone: a page read before it would bring it back. */
   #put(item, live) {
     const previous = this.items.get(item.id);
     if (previous?.version >= item.version + live) return;
@@ -386,7 +367,6 @@ class Store {
     Object.assign(view, { loaded: true, next, bottom: next && items.at(-1) });
   }
 
-  /** The server took a mark: it is part of every item that is not newer. */
   settle(mark, { version = Infinity, counts }) {
     for (const item of this.items.values()) {
       if (item.version <= version || isTwin(item)) this.items.set(item.id, marked(item, mark));
@@ -398,7 +378,7 @@ class Store {
     return (this.#views[filter] ??= { loaded: false });
   }
 
-  /** Down to the last fetched page and no further: below it there may be rows unknown here. */
+  /** Down to the last fetched page: below it there may be rows unknown here. */
   list(filter) {
     const { bottom } = this.view(filter);
     const fits = (item) => FILTERS[filter](item) && !(bottom && compare(item, bottom) > 0);
@@ -420,7 +400,7 @@ class Store {
     return isTwin(item) && [...this.items.values()].some(own);
   }
 
-  /** The server's counts, and on top announcements without a row and marks on their way. */
+  /** The server's, and on top announcements without a row and marks on their way. */
   counts() {
     const shown = this.#shown();
     const total = (name, state) => {
@@ -444,7 +424,6 @@ function isTwin(item) {
   return typeof item.id === "string";
 }
 
-/** The item with a mark, if it concerns it: by ids, or all up to a version. */
 function marked(item, { as, ids, upto, until }) {
   const concerned = ids
     ? ids.includes(item.id) || ids.includes(`a${item.event}`)
@@ -456,19 +435,17 @@ function marked(item, { as, ids, upto, until }) {
 class Link {
   #options;
   #on;
-  #mode = 0; // index of the transport
+  #mode = 0;
   #running = false;
-  #connection; // AbortController of the one attempt or connection
+  #connection
   #socket;
   #up = false;
-  #failures = 0; // of this transport, in a row
+  #failures = 0;
   #attempt = 0;
   #window; // when the server wants this client back: [least, most] ms
   #socketWorked = false;
   #heartbeat = 25_000;
-  #heardAt = 0;
-  #ticketAt = Date.now();
-  #expired = false; // the login, says the server
+  #expired; // the server wants a new ticket
   #timers = new Timers();
 
   constructor(options, on) {
@@ -486,18 +463,16 @@ class Link {
     this.#close();
   }
 
-  /** False where there is no way to the server. */
   send(message) {
     if (this.#socket?.readyState !== 1) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
   }
 
-  /** The page was shown, or the network changed: if nothing is heard within 3 s, reconnect. */
   probe() {
     if (!this.#running) return;
-    if (!this.#up) this.#timers.start("again", Math.random() * 500, () => this.#open());
-    else if (this.send({ type: "ping" }) || Date.now() - this.#heardAt > this.#heartbeat) this.#watch(3000);
+    if (this.send({ type: "ping" })) this.#watch(3000);
+    else this.#timers.start("again", Math.random() * 500, () => this.#open());
   }
 
   async #open() {
@@ -512,14 +487,13 @@ class Link {
     }
   }
 
-  /** The page's own origin has the cookie; another one, or one that says 4004, wants a ticket. */
+  /** The cookie would do, but not on another origin, nor after 4004. */
   async #renewTicket() {
     const options = this.#options;
-    if (Date.now() - this.#ticketAt > TICKET_FRESH) options.ticket = null;
+    if (performance.now() > 540_000) options.ticket = null; // the page's own lives 10 minutes
     const foreign = this.#address("socket").host !== location.host;
-    if (options.ticket || options.anonymous || !(foreign || this.#expired)) return;
+    if (options.anonymous || !(foreign || this.#expired)) return;
     options.ticket = (await this.#on.request("POST", "ticket/")).ticket;
-    this.#ticketAt = Date.now();
     this.#expired = false;
   }
 
@@ -542,7 +516,7 @@ class Link {
     const source = new EventSource(this.#address("stream"));
     signal.onabort = () => source.close();
     source.onmessage = ({ data }) => this.#heard(JSON.parse(data));
-    source.onerror = () => this.lost(); // reconnects here, where both cursors are known
+    source.onerror = () => this.lost(); // comes back with both cursors
   }
 
   async polling(signal) {
@@ -558,9 +532,9 @@ class Link {
   }
 
   #heard(frame) {
-    this.#heardAt = Date.now();
     if (frame.heartbeat) this.#heartbeat = frame.heartbeat * 1000;
     if (frame.retry) this.#window = frame.retry;
+    if (frame.type === "bye") return;
     this.#watch(this.#heartbeat * 1.5);
     if (!this.#up) this.#connected();
     this.#on.frame(frame);
@@ -587,8 +561,9 @@ class Link {
   lost(code) {
     const up = this.#up;
     this.#close();
-    if (code >= 4500) return this.#tell("stopped", code);
-    if (code === 4004) this.#expired = !(this.#options.ticket = null);
+    this.#running = !(code >= 4500);
+    if (!this.#running) return this.#tell("stopped", code);
+    this.#expired = code === 4004;
     if (!up && ++this.#failures >= (this.#mode ? 1 : 2)) {
       this.#failures = 0;
       this.#mode = (this.#mode + 1) % this.#options.transports.length;
@@ -618,11 +593,9 @@ class Link {
   }
 }
 
-/** Named timers: one of a name at a time. */
 class Timers {
   #running = new Map();
 
-  /** Anew, instead of one that runs. */
   start(name, delay, step) {
     this.stop(name);
     const run = () => {
@@ -632,7 +605,6 @@ class Timers {
     this.#running.set(name, setTimeout(run, delay));
   }
 
-  /** Unless one runs. */
   once(name, delay, step) {
     if (!this.#running.has(name)) this.start(name, delay, step);
   }
