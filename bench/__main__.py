@@ -36,7 +36,9 @@ def _options() -> argparse.Namespace:
         epilog=f"benchmarks:\n{what}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="name", choices=[*NAMES, []], help="default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", choices=[*NAMES, []], help="default: all"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="samples of each side (default 3)")
     return parser.parse_args()
 

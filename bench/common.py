@@ -68,9 +68,7 @@ class Table:
         return [row for row in self.rows if row.met is False]
 
 
-def in_turn(
-    sides: Mapping[str, Callable[[], Sample]], rounds: int
-) -> dict[str, list[Sample]]:
+def in_turn(sides: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
     """Sample each side in turn, A B A B, so that a busy minute of the machine hits both."""
     taken: dict[str, list[Sample]] = {name: [] for name in sides}
     for _ in range(rounds):
@@ -82,7 +80,7 @@ def in_turn(
 
 
 def sample(module: str, *arguments: object, timeout: float = 900, **environment: str) -> Sample:
-    """Run `python -m bench.<module> arguments` in a fresh process; what it prints last is the sample."""
+    """What `python -m bench.<module> arguments` prints last, in a fresh process of its own."""
     command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
     done = subprocess.run(
         command,

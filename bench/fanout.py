@@ -1,7 +1,7 @@
 """One notification to 100,000 people: rows a second, memory, statements, beside notify.send().
 
-Ours decides by 3,000 stored choices of theirs, keeps counters and a version for each inbox; the peer
-writes rows. Each sample starts in a fresh process on empty, vacuumed tables; inboxes are there
+Ours decides by 3,000 stored choices of theirs, keeps counters and a version for each inbox; the
+peer writes rows. Each sample starts in a fresh process on empty, vacuumed tables; inboxes are there
 already, as on any site that has sent before.
 
     python -m bench.fanout clarion|clarion-queryset|community    one sample on CLARION_DB
@@ -81,7 +81,7 @@ def _memory(table: Table, database: str, taken: dict[str, list[Sample]], target:
                 peer=f"{peer:.0f} MB",
                 ratio=f"1/{peer / max(1, median(grown)):.0f}",
                 target=f"< {MEMORY_LIMIT} MB" if target else "",
-                spread=f"{spread(grown, 'MB')}; {median(statements):.0f} statements per chunk of 5,000",
+                spread=f"{spread(grown, 'MB')}; {median(statements):.0f} statements per chunk",
                 met=max(grown) < MEMORY_LIMIT if target else None,
             )
         )
@@ -164,9 +164,16 @@ def _choices() -> int:
     from clarion.models import Preference
 
     Preference.objects.all().delete()
-    kinds = [("type:bench.news", "off"), ("category:news", "instant"), ("*", "off"), ("*", "digest")]
+    kinds = [
+        ("type:bench.news", "off"),
+        ("category:news", "instant"),
+        ("*", "off"),
+        ("*", "digest"),
+    ]
     rows = [
-        Preference(recipient_id=10 + 30 * n, scope=kinds[n % 4][0], channel="inbox", value=kinds[n % 4][1])
+        Preference(
+            recipient_id=10 + 30 * n, scope=kinds[n % 4][0], channel="inbox", value=kinds[n % 4][1]
+        )
         for n in range(3000)
     ]
     Preference.objects.bulk_create(rows)

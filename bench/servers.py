@@ -44,7 +44,7 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def site_on_postgres(name: str, users: int) -> Iterator[str]:
-    """The URL of a database with the site's tables and that many users; kept on another's server."""
+    """The URL of a database with the site's tables and that many users."""
     with postgres() as server:
         yield prepared(server, name, users)
 

@@ -16,12 +16,13 @@ ENGINES = {"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql
 def database(url: str) -> dict[str, Any]:
     """Settings for `sqlite`, `sqlite:///path`, `postgres://...` or `mysql://...`.
 
-    `sqlite` alone is a new file in a temporary folder: a file, since threads can't share memory.
+    `sqlite` alone is a temporary file of this process: a file, since threads can't share memory.
     """
     parts = urlsplit(url)
     scheme = parts.scheme or parts.path
     if scheme == "sqlite":
-        return sqlite(parts.path if parts.scheme else f"{temporary_folder()}/site.sqlite3")
+        file = f"{tempfile.gettempdir()}/clarion-{os.getpid()}.sqlite3"
+        return sqlite(parts.path if parts.scheme else file)
     if scheme not in ENGINES:
         raise ValueError(f"CLARION_DB: unknown database {scheme!r}; known: sqlite, {list(ENGINES)}")
     return {
@@ -46,7 +47,7 @@ def sqlite(path: str) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
         },
-        "TEST": {"NAME": f"{Path(path).parent}/test-{os.getpid()}.sqlite3"},
+        "TEST": {"NAME": f"{Path(path).parent}/clarion-tests-{os.getpid()}.sqlite3"},
     }
 
 

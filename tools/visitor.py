@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.cookiejar
 import json
+import queue
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -11,6 +14,7 @@ import urllib.request
 from types import TracebackType
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 SOCKET_PATH = "ws/notifications/"
@@ -23,6 +27,7 @@ class Visitor:
     def __init__(self, url: str) -> None:
         self.url = url
         self.cookies = http.cookiejar.CookieJar()
+        self.posted_at = 0.0  # when the last form was sent, by time.perf_counter()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
 
     def get(self, path: str) -> str:
@@ -39,13 +44,14 @@ class Visitor:
             data=urllib.parse.urlencode(fields).encode(),
             headers={"Referer": self.url + path},
         )
+        self.posted_at = time.perf_counter()
         with self._opener.open(request, timeout=30) as answer:
             return str(answer.geturl())
 
     def sign_in(self, name: str, password: str) -> None:
         """Sign in through the site's page. Raise `AssertionError` when it doesn't let us."""
-        self.post("login/", username=name, password=password)
-        assert self._cookie("sessionid"), f"{name} could not sign in"
+        page = self.post("login/", username=name, password=password)
+        assert "login" not in page, f"{name} could not sign in"
 
     def open_tab(self) -> Tab:
         """A tab that is open on some page of the site: its WebSocket, greeted."""
@@ -65,11 +71,13 @@ class Visitor:
 
 
 class Tab:
-    """A WebSocket of protocol clarion.v1. `frames` keeps all that arrived."""
+    """A WebSocket of protocol clarion.v1. A thread notes when each frame arrives."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
-        self.frames: list[dict[str, Any]] = []
+        self.arrived_at = 0.0  # of the frame that was returned last, by time.perf_counter()
+        self._frames: queue.SimpleQueue[tuple[float, dict[str, Any]]] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
         self.hello = self.wait("hello")
 
     def __enter__(self) -> Tab:
@@ -110,6 +118,14 @@ class Tab:
             return arrived
 
     def _next(self, deadline: float) -> dict[str, Any]:
-        frame = json.loads(self.socket.recv(timeout=max(0.001, deadline - time.monotonic())))
-        self.frames.append(frame)
-        return dict(frame)
+        try:
+            self.arrived_at, frame = self._frames.get(timeout=max(0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise TimeoutError("the frame did not arrive in time") from None
+        return frame
+
+    def _listen(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                frame = json.loads(self.socket.recv())
+                self._frames.put((time.perf_counter(), frame))

@@ -1,7 +1,8 @@
-"""What is sent in the benchmarks: a text of a usual length, with a category people can switch off."""
+"""What the benchmarks send: a text of a usual length, in a category that people can switch off."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,3 +25,25 @@ class News(NotificationType):
 
     def content(self, event: Event) -> Content:
         return Content(title=self.headline, body="Some text of a usual length here", url="/news/")
+
+
+COMMITTED: dict[int, int] = {}
+"""When the commit of a numbered message began, as far as this process knows (ns, monotonic)."""
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Numbered(NotificationType):
+    """A message that the load client knows again, and whose way it can time from the commit on."""
+
+    type = "bench.numbered"
+    category = "news"
+    example = {"number": 1, "sent": 0}
+
+    number: int
+    sent: int
+
+    def content(self, event: Event) -> Content:
+        at = COMMITTED.get(self.number, self.sent)
+        said = json.dumps({"n": self.number, "t": at}, separators=(",", ":"))
+        return Content(title="New comment on your post", body=said, url="/news/")

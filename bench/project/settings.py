@@ -25,6 +25,16 @@ MIDDLEWARE = [
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # thousands of users
 DATABASES = {"default": database(os.environ.get("CLARION_DB") or "sqlite")}
+if os.environ.get("CLARION_BENCH_LAYER"):  # of the stock pattern; Clarion has a broker of its own
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            # redis-py 8 gives up after 5 seconds, the layer waits for 5 seconds: None lets it wait
+            "CONFIG": {
+                "hosts": [{"address": os.environ["CLARION_BENCH_LAYER"], "socket_timeout": None}]
+            },
+        }
+    }
 CLARION = {
     "BROKER": os.environ.get("CLARION_BROKER") or "memory",
     "RUNNER": os.environ.get("CLARION_RUNNER") or "inline",

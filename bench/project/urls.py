@@ -1,5 +1,5 @@
-"""Nothing is served yet but what Clarion itself serves."""
+"""What a site with Clarion includes."""
 
-from django.urls import URLPattern
+from django.urls import include, path
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [path("notifications/", include("clarion.urls"))]

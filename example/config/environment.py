@@ -32,7 +32,7 @@ def secret_key(file: Path) -> str:
         created = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
     except FileExistsError:
         return file.read_text(encoding="ascii")
-    with open(created, "w", encoding="ascii") as new:
+    with os.fdopen(created, "w", encoding="ascii") as new:
         new.write(get_random_secret_key())
     return file.read_text(encoding="ascii")
 

@@ -82,7 +82,9 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 
 HTTPS = flag("CLARION_HTTPS", default=False)
-SESSION_COOKIE_NAME = "school_session"  # cookies know no ports: another site on this host has its own
+SESSION_COOKIE_NAME = (
+    "school_session"  # cookies know no ports: another site on this host has its own
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"

@@ -22,6 +22,6 @@ def students(class_id: int | None = None) -> QuerySet[User]:
 
 @audience("guardians")
 def guardians(class_id: int | None = None) -> QuerySet[User]:
-    """All of them, or those of the students of one class; each once, also with two children in it."""
+    """All of them, or those of one class; once each, also with two children in it."""
     found = User.objects.filter(role=User.Role.GUARDIAN)
     return found if class_id is None else found.filter(children__classes=class_id).distinct()

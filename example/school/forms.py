@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import URLValidator
 from django.db.models import TextChoices
 from django.http import QueryDict
 
@@ -26,9 +28,15 @@ class Kind(TextChoices):
     EVERYONE = "everyone", "Everyone"
 
 
+_LOCAL = re.compile(r"/(?![/\\])[^\s\\]*")  # browsers take // and /\ for another site
+_LINK_STARTS = "A link starts with https://, or with / for a page of this site."
+
 ROLES = [(role.value, f"All {role.value}s") for role in User.Role]
 WAYS = [
-    ("announcement", "As an announcement: on every open page at once, in each inbox from its next visit"),
+    (
+        "announcement",
+        "As an announcement: on every open page at once, in each inbox from its next visit",
+    ),
     ("inbox", "One by one: into every inbox right now"),
 ]
 
@@ -42,17 +50,28 @@ class SendForm(forms.Form):
         label="Who gets it?",
         choices=Kind,
         initial=Kind.PERSON,
+        widget=forms.RadioSelect,
         error_messages=_asking(
             "Choose who gets it: a person, a role, a class or everyone.",
-            invalid_choice="A notice goes to a person, a role, a class or everyone, not to “%(value)s”.",
+            invalid_choice="“%(value)s” is not one of person, role, class and everyone.",
         ),
     )
-    to_person = forms.CharField(label="User name", required=False, max_length=150)
+    to_person = forms.CharField(
+        label="User name",
+        required=False,
+        max_length=150,
+        widget=forms.TextInput(
+            attrs={"list": "people", "autocomplete": "off", "autocapitalize": "none"}
+        ),
+        error_messages={"max_length": "A user name has at most %(limit_value)d characters."},
+    )
     to_role = forms.ChoiceField(
         label="Role",
         choices=ROLES,
         required=False,
-        error_messages={"invalid_choice": "“%(value)s” is not a role: student, teacher or guardian."},
+        error_messages={
+            "invalid_choice": "“%(value)s” is not a role: student, teacher or guardian."
+        },
     )
     to_class = forms.ChoiceField(
         label="Class",
@@ -63,6 +82,7 @@ class SendForm(forms.Form):
         label="How?",
         choices=WAYS,
         initial="announcement",
+        widget=forms.RadioSelect,
         required=False,
         error_messages={"invalid_choice": "“%(value)s” is neither “announcement” nor “inbox”."},
     )
@@ -88,6 +108,7 @@ class SendForm(forms.Form):
         choices=Notice.Level,
         initial=Notice.Level.INFO,
         required=False,
+        widget=forms.RadioSelect,
         error_messages={
             "invalid_choice": f"“%(value)s” is not one of {', '.join(Notice.Level.values)}."
         },
@@ -96,7 +117,7 @@ class SendForm(forms.Form):
         label="Link",
         max_length=300,
         required=False,
-        help_text="Becomes a button. Starts with https://, or with / for a page of this site.",
+        help_text=f"Becomes a button. {_LINK_STARTS}",
         error_messages={"max_length": "A link can have at most %(limit_value)d characters."},
     )
 
@@ -110,9 +131,10 @@ class SendForm(forms.Form):
 
     def clean_link(self) -> str:
         link = self.cleaned_data["link"]
-        is_local = link.startswith("/") and not link.startswith("//")
-        if link and not is_local and not link.startswith(("https://", "http://")):
-            raise ValidationError("A link starts with https://, or with / for a page of this site.")
+        if link and not _LOCAL.fullmatch(link):
+            if not link.startswith(("https://", "http://")):
+                raise ValidationError(_LINK_STARTS)
+            URLValidator(["https", "http"], message="This link is not a valid address.")(link)
         return link
 
     def clean(self) -> None:
@@ -172,7 +194,10 @@ def _with_alias(data: QueryDict | None) -> QueryDict | None:
 def _class_choices() -> list[tuple[str, Any]]:
     groups: list[tuple[str, Any]] = [("", "Choose a class")]
     for pk, name in SchoolClass.objects.values_list("pk", "name"):
-        whom = [(f"students:{pk}", f"Students of {name}"), (f"guardians:{pk}", f"Guardians of {name}")]
+        whom = [
+            (f"students:{pk}", f"Students of {name}"),
+            (f"guardians:{pk}", f"Guardians of {name}"),
+        ]
         groups.append((name, whom))
     return groups
 

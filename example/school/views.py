@@ -55,6 +55,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """What is new, and the part of the school that is one's own."""
     context = {
         "latest": inbox.page(request.user, limit=LATEST).items,
+        "latest_most": LATEST,
         **_OWN_PART[request.user.role](request.user),
     }
     if request.user.is_staff:
@@ -88,7 +89,7 @@ _OWN_PART = {
 
 def _with_readers(notices: QuerySet[Notice]) -> QuerySet[Notice]:
     rows = Q(event__notifications__removed_at__isnull=True)
-    return notices.annotate(
+    return notices.select_related("event").annotate(
         reached=Count("event__notifications", filter=rows),
         readers=Count(
             "event__notifications", filter=rows & Q(event__notifications__read_at__isnull=False)
@@ -97,7 +98,9 @@ def _with_readers(notices: QuerySet[Notice]) -> QuerySet[Notice]:
 
 
 def _numbers() -> dict[str, int]:
-    counted = User.objects.filter(is_active=True).values_list("role").annotate(Count("pk")).order_by()
+    counted = (
+        User.objects.filter(is_active=True).values_list("role").annotate(Count("pk")).order_by()
+    )
     return {f"{User.Role(role).label}s": count for role, count in counted} | {
         "Classes": SchoolClass.objects.count()
     }
@@ -128,7 +131,7 @@ def _send_page(request: HttpRequest, form: SendForm, status: int = 200) -> HttpR
 @login_required
 def notice(request: HttpRequest, pk: int) -> HttpResponse:
     """A notice in full, for its author and those who got it. Opening it is reading it."""
-    found = get_object_or_404(_with_readers(Notice.objects.select_related("author", "event")), pk=pk)
+    found = get_object_or_404(_with_readers(Notice.objects.select_related("author")), pk=pk)
     if found.author != request.user:
         _read(request.user, found)
     return render(request, "school/notice.html", {"notice": found})

@@ -60,7 +60,7 @@ def attributes(request: HttpRequest, snapshot: Snapshot) -> dict[str, Any]:
         "dir": "rtl" if get_language_bidi() else "ltr",
     }
     if snapshot.inbox is None:
-        return given | {"anonymous": ""}
+        return given | {"anonymous": "true"}
     return given | _personal(request, snapshot)
 
 

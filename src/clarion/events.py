@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any, TypeAlias
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import DatabaseError, models, transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from clarion import fanout, runner, upkeep
@@ -25,8 +24,6 @@ from clarion.realtime import frames
 from clarion.realtime.brokers import publish
 from clarion.realtime.frames import aside
 from clarion.types import Level, Message, NotificationType, get_type
-
-logger = logging.getLogger("clarion")
 
 Recipients: TypeAlias = models.Model | Iterable[Any] | Audience | str
 """A user, an iterable or queryset of users, a Group, an `Audience`, or the name of one."""
@@ -237,9 +234,9 @@ def _audience(to: Recipients) -> dict[str, Any]:
     user_model = get_user_model()
     if isinstance(to, str):
         to = Audience(to)
-    if to is PUBLIC:
-        return {"public": True}
     if isinstance(to, Audience):
+        if to.name == PUBLIC.name:
+            return {"public": True}
         return {"name": to.name, **({"arguments": to.arguments} if to.arguments else {})}
     if isinstance(to, Group):
         return {"group": _saved("to", to).pk}
@@ -339,12 +336,11 @@ def _identity(instance: models.Model | None) -> list[str] | None:
 
 
 def _deliver(event: Event) -> None:
-    """After commit: small audiences at once and here, larger ones by the runner."""
+    """After commit: small audiences at once and here, the rest and what fails by the runner."""
+    done = False
     try:
         done = settings.INLINE_LIMIT > 0 and fanout.run(event, limit=settings.INLINE_LIMIT)
-    except DatabaseError:
-        logger.warning("event %s is left to the runner", event.pk, exc_info=True)
-        done = False
-    if not done:
-        Event.objects.filter(pk=event.pk, due_at__isnull=False).update(due_at=timezone.now())
-        runner.wake()
+    finally:
+        if not done:
+            Event.objects.filter(pk=event.pk, due_at__isnull=False).update(due_at=timezone.now())
+            runner.wake()

@@ -17,8 +17,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from clarion import items, ledger, preferences
@@ -132,9 +133,17 @@ def _named_chunk(event: Event, size: int) -> _Chunk:
     start = int(event.checkpoint or 0)
     total, ids = _named_ids(event, start)
     ids = ids[:size]
-    found = _recipients(_users().filter(pk__in=ids).order_by("pk"), size)
+    found = _recipients(_users().filter(pk__in=_in_list(ids)).order_by("pk"), size)
     stop = start + len(ids)
     return _Chunk(found, str(stop), is_last=stop >= total, gone=len(ids) - len(found))
+
+
+def _in_list(ids: list[Any]) -> Any:
+    """Keys for `pk__in`; PostgreSQL reads one array four times as fast as 5,000 parameters."""
+    if connection.vendor != "postgresql":
+        return ids
+    kind = get_user_model()._meta.pk.rel_db_type(connection)
+    return RawSQL(f"SELECT unnest(%s::{kind}[])", [ids])  # noqa: S611 - a type of our own
 
 
 def _named_ids(event: Event, start: int) -> tuple[int, list[Any]]:
@@ -191,12 +200,14 @@ def _decide(
     actor = _actor_pk(event)
     decide = partial(preferences.decide, event, required=_required(event))
     usual = decide(is_active=True, is_actor=False, choices={})  # made once for nearly everybody
-    return [
-        (pk, usual)
-        if is_active and pk not in choices and str(pk) != actor
-        else (pk, decide(is_active=is_active, is_actor=str(pk) == actor, choices=choices.get(pk, {})))
-        for pk, is_active in recipients
-    ]
+
+    def decision(pk: Any, *, is_active: bool) -> preferences.Decision:
+        is_actor = str(pk) == actor
+        if is_active and not is_actor and pk not in choices:
+            return usual
+        return decide(is_active=is_active, is_actor=is_actor, choices=choices.get(pk, {}))
+
+    return [(pk, decision(pk, is_active=is_active)) for pk, is_active in recipients]
 
 
 def _required(event: Event) -> bool:

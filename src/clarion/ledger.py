@@ -140,8 +140,8 @@ def add(event: Event, ids: Sequence[Any], *, now: datetime | None = None) -> Add
 
 
 # One statement however many recipients. Inboxes are raised in primary-key order; the rows are made
-# from what was raised, so that both or neither happen. The range keeps the database from reading all
-# rows that the event has already, chunk after chunk.
+# from what was raised, so that both or neither happen. The range keeps the database from reading,
+# chunk after chunk, all rows that the event has already.
 _SET_WISE = """
 WITH wanted AS (
     SELECT id FROM unnest(%(ids)s::{pk}[]) AS list(id)

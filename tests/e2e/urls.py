@@ -6,6 +6,7 @@ from tests.e2e import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("read/", views.reading),
+    path("enrol/", views.enrol),
     path("tell/", views.tell),
     path("done/", views.done),
     path("login/", LoginView.as_view(template_name="e2e/login.html", next_page="/")),

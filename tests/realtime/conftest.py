@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -63,7 +63,7 @@ class Site:
 
         self.port = port or free_port()
         self.host = f"127.0.0.1:{self.port}"
-        self._screens: list[Screen] = []
+        self._open = ExitStack()
         config = uvicorn.Config(
             application,
             port=self.port,
@@ -86,8 +86,7 @@ class Site:
         return self
 
     def stop(self) -> None:
-        for screen in self._screens:
-            screen.socket.close()
+        self._open.close()
         self.server.should_exit = True
         self._thread.join(10)
 
@@ -113,9 +112,8 @@ class Site:
         headers = {"Cookie": cookie} if cookie else {}
         address = f"ws://{self.host}{path}" + (f"?{query}" if query else "")
         options.setdefault("compression", None)
-        screen = Screen(connect(address, additional_headers=headers, **options))
-        self._screens.append(screen)
-        return screen
+        opening = connect(address, additional_headers=headers, **options)
+        return Screen(self._open.enter_context(opening))
 
 
 def session_cookie(user: Any) -> str:

@@ -45,7 +45,7 @@ def configure(database):
         ALLOWED_HOSTS=["testserver"],
         USE_TZ=True,
         STATIC_URL="/static/",
-        ROOT_URLCONF="clarion.urls",
+        ROOT_URLCONF="__main__",
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": database}},
         INSTALLED_APPS=[
             "django.contrib.admin",
@@ -66,6 +66,9 @@ def configure(database):
         CLARION={"RUNNER": "inline"},
     )
     django.setup()
+    from django.urls import include, path
+
+    globals()["urlpatterns"] = [path("notifications/", include("clarion.urls"))]
 
 
 def import_everything(absent):
@@ -104,11 +107,11 @@ def use_it():
 
     client = Client()
     client.force_login(user)
-    assert client.get("/").status_code == 200
-    assert client.get("/api/inbox/").json()["items"][0]["read"]
-    assert client.get("/api/changes/").status_code == 200
+    assert client.get("/notifications/").status_code == 200
+    assert client.get("/notifications/api/inbox/").json()["items"][0]["read"]
+    assert client.get("/notifications/api/changes/").status_code == 200
     request = RequestFactory().get("/")
-    request.user = user
+    request.user, request.session = user, client.session
     bell = Template("{% load clarion %}{% clarion_bell %}").render(Context({"request": request}))
     assert "<clarion-bell" in bell, bell
 

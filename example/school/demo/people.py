@@ -1,4 +1,4 @@
-"""A school of believable people, always the same ones: 13 teachers, 120 students, their guardians."""
+"""A school of believable people, the same ones every time: teachers, students, their guardians."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.utils import timezone
 
-from school.models import Guardianship, SchoolClass, User
+from school.models import Guardianship, SchoolClass, User, hue_of
 
-PASSWORD = "clarion"
+PASSWORD = "clarion"  # noqa: S105 - it is written on the login page
 CLASS_SIZE = 20
 ENROLLED = timedelta(days=400)  # ago; nobody gets announcements from before their time
 
@@ -25,14 +25,21 @@ class Account:
     username: str
     name: str
     says: str  # who that is, on the login page
-    hue: int
+
+    @property
+    def hue(self) -> int:
+        return hue_of(self.username)
+
+    @property
+    def initials(self) -> str:
+        return "".join(name[0] for name in self.name.split())
 
 
 ACCOUNTS = [
-    Account("ada", "Ada Lindqvist", "Teacher of class 7a", 0),
-    Account("sam", "Sam Okafor", "Student in class 7a", 1),
-    Account("grace", "Grace Okafor", "Guardian of Sam and Mia", 2),
-    Account("principal", "Maya Brandt", "Head of the school", 3),
+    Account("ada", "Ada Lindqvist", "Teacher of class 7a"),
+    Account("sam", "Sam Okafor", "Student in class 7a"),
+    Account("grace", "Grace Okafor", "Guardian of Sam and Mia"),
+    Account("principal", "Maya Brandt", "Head of the school"),
 ]
 
 CLASSES = [("5a", "Room 11"), ("5b", "Room 12"), ("6a", "Room 14"), ("6b", "Room 15"),
@@ -75,7 +82,7 @@ def _make_school() -> None:
         SchoolClass(name=name, room=room, teacher=teacher)
         for (name, room), teacher in zip(CLASSES, teachers, strict=False)
     )
-    students, families = _families(random.Random(7))
+    students, families = _families(random.Random(7))  # noqa: S311 - the same ones
     students = _save(students)
     _seat(students, classes)
     guardians = _save([guardian for family in families for guardian in family.guardians])
@@ -129,7 +136,10 @@ def _families(chance: random.Random) -> tuple[list[User], list[Family]]:
     """Families of one to three children until the classes are full; the first is Sam's."""
     okafor = Family(
         [_user("Sam Okafor", User.Role.STUDENT, "sam"), _user("Mia Okafor", User.Role.STUDENT)],
-        [_user("Grace Okafor", User.Role.GUARDIAN, "grace"), _user("Emeka Okafor", User.Role.GUARDIAN)],
+        [
+            _user("Grace Okafor", User.Role.GUARDIAN, "grace"),
+            _user("Emeka Okafor", User.Role.GUARDIAN),
+        ],
     )
     families = [okafor]
     students = [*okafor.children]

@@ -11,7 +11,8 @@ register = template.Library()
 
 
 @register.filter
-def ago(moment: str) -> str:
-    """An ISO 8601 time, as items carry it, in words."""
-    span = timesince(datetime.fromisoformat(moment), depth=1)
+def ago(moment: datetime | str) -> str:
+    """A time, or ISO 8601 text as items carry it, in words."""
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    span = timesince(moment, depth=1)
     return "just now" if span.startswith("0") else f"{span} ago"

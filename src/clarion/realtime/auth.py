@@ -71,6 +71,11 @@ def identity_of(user: Any, session: Any) -> Identity:
     )
 
 
+def is_visitor(scope: Mapping[str, Any]) -> bool:
+    """Whether nothing in `scope` says who it is, so that the database need not be asked."""
+    return "user" not in scope and django_settings.SESSION_COOKIE_NAME not in cookies(scope)
+
+
 def person_in(scope: Mapping[str, Any]) -> Identity | None:
     """Who the scope's user or cookie says it is. Reads the database, so not in an event loop."""
     user = scope.get("user")

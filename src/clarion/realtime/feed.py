@@ -24,7 +24,7 @@ from django.db import close_old_connections, connections
 from clarion import runner
 from clarion.conf import settings
 from clarion.realtime import catchup
-from clarion.realtime.auth import EXPIRED, REVOKED, Identity, credential_digest, person_in
+from clarion.realtime.auth import EXPIRED, REVOKED, Identity, credential_digest, is_visitor, person_in
 from clarion.realtime.brokers import get_broker
 from clarion.realtime.catchup import CatchUp
 from clarion.realtime.frames import Nudge, Position
@@ -37,6 +37,7 @@ RESTARTING = 1012
 _COLLECTED_FOR = 0.005  # seconds
 _IN_A_JOB = 1000  # recipients
 _THREADS = 4
+_JOBS = 2  # of them read for connections at a time, so that marks and sessions get a turn
 _READ_TIMEOUT = 10.0  # seconds a connecting client waits for the database
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds after a fault
 _RETURNS = 1000  # clients a second that the other processes take back
@@ -81,6 +82,7 @@ class Feed:
         self._ill: dict[Topic, None] = {}
         self._acks: dict[Any, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._working = 0  # jobs that read for connections
         self._pause = 0.0
         self._due = asyncio.Event()
         self._frozen = 0
@@ -94,6 +96,8 @@ class Feed:
 
     async def identify(self, scope: Mapping[str, Any]) -> Identity | None:
         """Who the cookie of `scope` belongs to. Raise `Unavailable` when that can't be found out."""
+        if is_visitor(scope):
+            return None
         try:
             async with asyncio.timeout(_READ_TIMEOUT):
                 return await self.run(person_in, scope)
@@ -133,7 +137,8 @@ class Feed:
         return future
 
     def _schedule(self) -> None:
-        if self._timer is None:
+        # While the database works on it, more is collected: the busier, the larger the questions.
+        if self._timer is None and self._working < _JOBS:
             self._timer = self._loop.call_later(self._pause or _COLLECTED_FOR, self._flush)
 
     def _unschedule(self) -> None:
@@ -150,6 +155,7 @@ class Feed:
         asked_all, self._asked = self._asked, {}
         self._unschedule()  # what was just asked goes with this round
         for round_of in _rounds(asked_all):
+            self._working += 1
             self.hub.spawn(self._answer({each: asked_all[each] for each in round_of}))
 
     async def _answer(self, asked: dict[Question, asyncio.Future[Answer | None]]) -> None:
@@ -157,17 +163,21 @@ class Feed:
             found = await self.run(_look_up, list(asked))
         except Exception as error:  # noqa: BLE001 - whatever ails the database, we ask again
             self._failed("reading", error)
+            self._ask_again(asked)
+        else:
+            self._pause = 0.0
             for question, future in asked.items():
-                if question in self._asked:
-                    self._asked[question].add_done_callback(partial(_pass_on, future))
-                else:
-                    self._asked[question] = future
-            return self._schedule()
-        self._pause = 0.0
+                if not future.done():
+                    future.set_result(found.get(question))
+        finally:
+            self._working -= 1
+            if self._asked or self._ill:
+                self._schedule()
+
+    def _ask_again(self, asked: dict[Question, asyncio.Future[Answer | None]]) -> None:
         for question, future in asked.items():
-            if not future.done():
-                future.set_result(found.get(question))
-        return None
+            if self._asked.setdefault(question, future) is not future:
+                self._asked[question].add_done_callback(partial(_pass_on, future))
 
     def _healed(self, topic: Topic, done: asyncio.Future[Answer | None]) -> None:
         answer = None if done.cancelled() else done.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from clarion.realtime.hub import Carrier, Connection, Send, Unavailable
 from clarion.realtime.topic import Topic
 
 BAD_PROTOCOL, TOO_MANY_CONNECTIONS, TOO_MANY_FRAMES = 4503, 4504, 4006
+_PROCESS, _number = secrets.token_hex(4), itertools.count()  # make names for connections
 _RATE, _BURST = 20, 60  # frames from a client: each second, and at once
 
 Cursors = Mapping[str, Position]
@@ -46,7 +48,7 @@ async def open_stream(
     the connection has been let go then. Whoever gets it calls `feed.hub.leave` in the end.
     """
     _admit(feed, person, wanted)
-    connection = Connection(carrier, send, secrets.token_hex(4), person)
+    connection = Connection(carrier, send, f"{_PROCESS}{next(_number):x}", person)
     try:
         await feed.hub.enter(connection, person.pk if person else None)
         at = {topic: cursors.get(topic.stream) for topic in connection.topics()}

@@ -100,7 +100,7 @@ def _wanted(scope: Scope) -> str | None:
     if "url_route" in scope:
         found = scope["url_route"]["kwargs"].get("user_pk")
         return None if found is None else str(found)
-    return scope["path"].removesuffix("/").rpartition(settings.WEBSOCKET_PATH)[2] or None
+    return scope["path"].partition(settings.WEBSOCKET_PATH)[2].removesuffix("/") or None
 
 
 def _cursors(scope: Scope) -> dict[str, Any]:

@@ -32,14 +32,17 @@ def shard(topic: str) -> str:
     return f"s{crc32(pk.encode()) % settings.SHARDS}" if kind == "inbox" else EVERYONE
 
 
-@functools.cache
 def get_broker() -> Broker:
-    """The broker that CLARION['BROKER'] names.
+    """The broker that CLARION['BROKER'] names; one for each value, for as long as the process lives.
 
     Raises:
-        ImproperlyConfigured: the setting names nothing that is known, or its package isn't installed.
+        ImproperlyConfigured: it names nothing that is known, or its package isn't installed.
     """
-    wanted = settings.BROKER
+    return _broker(settings.BROKER)
+
+
+@functools.cache
+def _broker(wanted: str | None) -> Broker:
     if wanted is None:
         return _layer("default") if _has_channel_layer() else _memory()
     if wanted == "memory":
@@ -104,8 +107,8 @@ def _custom(path: str) -> Broker:
 
 
 def _on_setting_changed(*, setting: str, **_: object) -> None:
-    if setting in ("CLARION", "CHANNEL_LAYERS"):
-        get_broker.cache_clear()
+    if setting == "CHANNEL_LAYERS":
+        _broker.cache_clear()
 
 
 setting_changed.connect(_on_setting_changed, dispatch_uid="clarion.brokers")

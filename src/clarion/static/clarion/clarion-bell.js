@@ -1,7 +1,4 @@
-/**
- * <clarion-bell> (docs/howto/bell.md). It works under a nonce CSP with Trusted Types: texts are set
- * as text, styles are a constructed sheet. Each id and class of the shadow tree is a ::part() too.
- */
+// <clarion-bell>: see docs/howto/bell.md. Each id and class of its shadow tree is a ::part() too.
 import { createInbox, safeUrl } from "./clarion.js";
 
 const ICONS = {
@@ -49,7 +46,6 @@ sheet.replaceSync(`
   --fg: var(--clarion-text, light-dark(#191a1f, #eeeef2));
   --dim: var(--clarion-muted, light-dark(#5b5f6d, #a6a9b6));
   --line: var(--clarion-line, light-dark(#e6e7ec, #34363e));
-  --tint: var(--clarion-hover, light-dark(#f4f5f9, #27292f));
   --accent: var(--clarion-accent, light-dark(#3350d6, #9db0ff));
   --on: var(--clarion-on-accent, light-dark(#fff, #12141d));
   --red: light-dark(#c0283a, #ff939a);
@@ -61,13 +57,12 @@ sheet.replaceSync(`
 * { box-sizing: border-box; margin: 0; }
 [hidden] { display: none !important; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
-svg { display: block; width: 18px; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }
+svg { display: block; width: 18px; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; }
 button, input, .action { font: inherit; color: inherit; border: 0; border-radius: 8px; padding: 4px 10px; min-height: 28px; background: none; text-decoration: none; }
 button { cursor: pointer; }
 button:hover { background: var(--line); }
 .icon, #bell, .avatar { position: relative; display: grid; place-items: center; width: 28px; padding: 0; color: var(--dim); }
 #bell, .avatar { width: 36px; height: 36px; border-radius: 50%; color: inherit; }
-#bell:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
 #bell svg { width: 23px; }
 #badge { position: absolute; top: -1px; left: 50%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--clarion-badge, var(--red)); color: var(--on); font-size: 11px; line-height: 18px; font-weight: 600; }
 [popover] { position: fixed; inset: auto; border: 0; padding: 0; background: var(--bg); color: var(--fg); border-radius: var(--round); box-shadow: var(--lift); }
@@ -78,35 +73,34 @@ button:hover { background: var(--line); }
 #title { font-size: 17px; }
 #markAll, #seeAll, #tabs, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; text-decoration: none; }
 #tabs { padding: 0 12px 10px; border-bottom: 1px solid var(--line); }
-#tabs button { border-radius: 99px; }
 #tabs [aria-pressed=false] { color: var(--dim); }
-#tabs [aria-pressed=true] { background: color-mix(in srgb, var(--accent) 12%, transparent); }
-#note { padding: 8px 18px; background: var(--tint); }
+#bell:hover, #tabs [aria-pressed=true], .avatar { background: color-mix(in srgb, currentColor 12%, transparent); }
+#note { padding: 8px 18px; background: var(--line); }
 #body { flex: 1; min-height: 180px; overflow-y: auto; overscroll-behavior: contain; }
-#pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; border-radius: 99px; }
+#pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; }
 #pill, .action:first-child { background: var(--accent); color: var(--on); }
-.item, .toast { position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding-block: 12px; padding-inline: 18px 36px; border-bottom: 1px solid var(--line); }
-.item:hover, .item:focus-within { background: var(--tint); }
-.avatar { background: color-mix(in srgb, var(--level) 13%, var(--bg)); color: var(--level); font-weight: 600; font-size: 13px; }
+.item, .toast { overflow-wrap: anywhere; position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding-block: 12px; padding-inline: 18px 36px; border-bottom: 1px solid var(--line); }
+.item:is(:hover, :focus-within) { background: color-mix(in srgb, var(--line) 45%, transparent); }
+.avatar { color: var(--level); font-weight: 600; font-size: 13px; }
 .avatar span + svg { position: absolute; right: -4px; bottom: -4px; border-radius: 50%; background: var(--bg); }
 [data-level] { --level: var(--accent); }
 [data-level=success] { --level: light-dark(#0f7548, #62d69e); }
 [data-level=warning] { --level: light-dark(#8a5600, #f2ba55); }
 [data-level=error], [data-level=critical] { --level: var(--red); }
-.title { color: inherit; text-decoration: none; overflow-wrap: anywhere; }
+.title { color: inherit; text-decoration: none; }
 a.title::after { content: ""; position: absolute; inset: 0; }
 .unread .title { font-weight: 620; }
-.text, .meta { color: var(--dim); font-size: 13px; overflow-wrap: anywhere; }
+.text, .meta { color: var(--dim); font-size: 13px; }
 .text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
 .meta svg { width: 14px; }
 .dot { position: absolute; top: 18px; inset-inline-end: 16px; width: 9px; height: 9px; border-radius: 50%; background: var(--accent); }
 .tools { position: absolute; bottom: 8px; inset-inline-end: 8px; display: flex; opacity: 0; border-radius: 8px; background: var(--bg); }
-.item:hover .tools, .item:focus-within .tools { opacity: 1; }
+.item:is(:hover, :focus-within) .tools { opacity: 1; }
 .actions { position: relative; width: fit-content; flex-wrap: wrap; padding-top: 8px; }
 .action { background: var(--line); font-size: 13px; }
 #more { display: block; margin: 8px auto; }
 #empty { padding: 56px 24px; color: var(--dim); text-align: center; }
-#empty svg { width: 40px; margin: 0 auto 12px; stroke-width: 1.2; }
+#empty svg { width: 40px; margin: 0 auto 12px; }
 #bones { height: 200px; margin: 16px; background: repeating-linear-gradient(var(--line) 0 44px, var(--bg) 0 64px); animation: 1s infinite alternate rise; }
 #bar { margin: 8px; padding: 6px 14px; border-radius: 8px; background: var(--fg); color: var(--bg); }
 #bar button { background: none; text-decoration: underline; }
@@ -130,10 +124,10 @@ dt { float: inline-start; width: 90px; color: var(--dim); }
 class ClarionBell extends HTMLElement {
   inbox;
   #strings = {};
-  #$; // the elements of the shadow tree that have an id
+  #$; // elements by id
   #filter = "all";
   #articles = new Map();
-  #held = new Set(); // ids that arrived above somebody who is reading
+  #held = new Set(); // arrived above somebody who is reading
   #arrivals = 0;
   #announcedAt = 0;
   #tellSeen = false;
@@ -145,7 +139,11 @@ class ClarionBell extends HTMLElement {
     if (!this.#$) this.#build();
     this.inbox ??= this.#connect();
     this.inbox.start();
-    this.#timers.minute = setInterval(() => this.#tick(), 60_000);
+    const times = this.#$.list.getElementsByTagName("time");
+    const tick = () => {
+      for (const time of times) time.textContent = this.#ago(time.dateTime);
+    };
+    this.#timers.minute = setInterval(tick, 60_000);
     const { signal } = (this.#connected = new AbortController());
     for (const name of ["pointerdown", "resize", "scroll"]) addEventListener(name, this, { signal });
     this.#draw();
@@ -169,10 +167,7 @@ class ClarionBell extends HTMLElement {
     const cookie = RegExp(`(?:^|; )${given["csrf-cookie"] ?? "csrftoken"}=([^;]+)`);
     const inbox = createInbox({
       ...given,
-      ...(given.transports && { transports: given.transports.split(" ") }),
-      positions: { inbox: given.inbox, public: given.public },
-      counts: { unread: +given.unread || 0, unseen: +given.unseen || 0 },
-      anonymous: "anonymous" in given,
+      transports: given.transports?.split(" "),
       csrf: () => cookie.exec(document.cookie)?.[1] ?? given["csrf-token"] ?? "",
       csrfHeader: given["csrf-header"],
     });
@@ -190,7 +185,7 @@ class ClarionBell extends HTMLElement {
     const t = (text) => this.#t(text);
     const labelled = { "aria-labelledby": "title" };
     const floating = { popover: "manual", hidden: "" };
-    const tab = ([id, text]) => el("button#" + id, { onclick: () => this.show(id) }, t(text));
+    const tab = ([id, text]) => el(`button#${id}`, { onclick: () => this.show(id) }, t(text));
     root.append(
       el("button#bell", { "aria-haspopup": "dialog", "aria-expanded": false, onclick: () => this.toggle() },
         icon("bell"), el("span#badge", { "aria-hidden": true })),
@@ -201,7 +196,7 @@ class ClarionBell extends HTMLElement {
         el("div#tabs", { ...labelled, role: "group" }, ...Object.entries(TABS).map(tab)),
         el("p#note"),
         el("div#body", { onscroll: () => this.#soon() },
-          el("button#pill", { onclick: () => this.#showHeld() }),
+          el("button#pill", { onclick: () => (this.show(this.#filter), this.#$.list.firstChild.focus()) }),
           el("div#list", { ...labelled, role: "feed", onfocusout: () => this.#soon() }),
           el("div#empty", {}, icon("bell"), el("p")),
           el("div#bones"),
@@ -209,7 +204,7 @@ class ClarionBell extends HTMLElement {
         el("dl#help", { hidden: "" }, ...Object.entries(HELP).flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, t(text))])),
         el("div#bar", { hidden: "" }),
         el("div#footer", {}, el("a#seeAll", { href: safeUrl(this.getAttribute("page")) }, t("See all notifications")),
-          this.#button("help", t("Keyboard shortcuts"), () => this.#help()))),
+          this.#button("help", t("Keyboard shortcuts"), () => this.#$.help.toggleAttribute("hidden")))),
       el("div#menu", { ...floating, role: "dialog", "aria-label": t("More actions"), onkeydown: ({ key }) => key === "Escape" && this.#leaveMenu() }),
       el("div#toasts", { ...floating, role: "region", "aria-label": t("Notifications") }),
       el("div#status", { class: "sr", role: "status" }),
@@ -224,7 +219,7 @@ class ClarionBell extends HTMLElement {
     return el("button." + kind, { "data-key": name, "aria-label": label, title: label, onclick }, icon(name));
   }
 
-  /** In the page's language. Plural forms come as {sample number: text}. */
+  /** Plural forms come as {sample number: text}. */
   #t(text, n) {
     let found = this.#strings[text] ?? text;
     if (found instanceof Object) {
@@ -283,7 +278,7 @@ class ClarionBell extends HTMLElement {
     this.#soon();
   }
 
-  /** In the top layer, above whatever the page stacks. */
+  /** In the top layer. */
   #raise(name, shown) {
     const element = this.#$[name];
     if (element.hidden !== shown) return;
@@ -412,10 +407,9 @@ class ClarionBell extends HTMLElement {
 
   #action(item, { label, url, method }, at) {
     const href = safeUrl(url);
-    const key = { "data-key": "action" + at };
-    const act = () => this.#try(this.inbox.act(item, href).then(() => this.#tell("Done")));
-    if (href && method === "POST") return el("button.action", { ...key, onclick: act }, label);
-    return href && el("a.action", { ...key, href, onclick: () => this.#read(item) }, label);
+    const post = () => this.#try(this.inbox.act(item, href).then(() => this.#tell("Done")));
+    const look = method === "POST" ? { onclick: post } : { href, onclick: () => this.#read(item) };
+    return href && el(look.href ? "a.action" : "button.action", { ...look, "data-key": `action${at}` }, label);
   }
 
   #ago(iso) {
@@ -428,11 +422,6 @@ class ClarionBell extends HTMLElement {
     }
   }
 
-  #tick() {
-    for (const time of this.#$.list.querySelectorAll("time")) time.textContent = this.#ago(time.dateTime);
-  }
-
-  /** A page without reloads takes over by preventDefault() on "clarion-open". */
   #open(item, event) {
     this.#read(item);
     const detail = { item };
@@ -449,7 +438,7 @@ class ClarionBell extends HTMLElement {
     if (said) this.#tell(said, () => this.inbox.undo(as, [item.id]));
   }
 
-  /** With undo only where all of it is known here. */
+  /** Undo needs to know them all. */
   async #markAll() {
     const { unread } = this.inbox.counts;
     const known = () => this.inbox.list("unread").items.map(({ id }) => id);
@@ -478,7 +467,7 @@ class ClarionBell extends HTMLElement {
     this.#linger("bar", bar, hide);
   }
 
-  /** Take it away in 8 s, but not from under a pointer or the focus. */
+  /** Away in 8 s, but not from under a pointer or the focus. */
   #linger(name, element, away) {
     const stay = () => clearTimeout(this.#timers[name]);
     const go = () => {
@@ -516,29 +505,20 @@ class ClarionBell extends HTMLElement {
     this.#$.menu.anchor.focus();
   }
 
-  #help() {
-    this.#$.help.hidden = !this.#$.help.hidden;
-  }
-
   #key(event) {
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const article = target.closest(".item");
     const item = article?.item;
-    const step = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
+    const next = { PageDown: "next", j: "next", PageUp: "previous", k: "previous" }[key];
     const state = item && { e: item.archived ? "unarchived" : "archived", I: "read", U: "unread" }[key];
     if (key === "Escape") this.close();
-    else if (step) this.#step(article, step);
-    else if (key === "?") this.#help();
+    else if (next) (article ? article[next + "ElementSibling"] : this.#$.list.firstChild)?.focus();
+    else if (key === "?") this.#$.help.toggleAttribute("hidden");
     else if (state) this.#mark(state, item);
     else if (key === "Enter" && target === article) (article.querySelector("a.title") ?? article).click();
     else return;
     event.preventDefault();
-  }
-
-  #step(article, step) {
-    const articles = [...this.#$.list.children];
-    articles[article ? articles.indexOf(article) + step : 0]?.focus();
   }
 
   #arrived(items) {
@@ -551,7 +531,7 @@ class ClarionBell extends HTMLElement {
     const critical = items.find(({ item }) => item.level === "critical");
     if (critical) this.#$.alert.textContent = critical.item.message;
     this.#arrivals += items.length;
-    this.#timers.announce ??= setTimeout(() => this.#announce(), this.#announcedAt + 5000 - Date.now());
+    this.#timers.announce ??= setTimeout(() => this.#announce(), Math.max(1000, this.#announcedAt + 5000 - Date.now()));
   }
 
   /** At most every 5 s, however many arrive. */
@@ -561,11 +541,6 @@ class ClarionBell extends HTMLElement {
     this.#arrivals = 0;
     this.#announcedAt = Date.now();
     delete this.#timers.announce;
-  }
-
-  #showHeld() {
-    this.show(this.#filter);
-    this.#$.list.firstChild?.focus();
   }
 
   #toast(item) {

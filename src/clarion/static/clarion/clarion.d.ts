@@ -67,10 +67,13 @@ export interface Options {
   socket?: string;
   /** URL of the server-sent events. */
   stream?: string;
-  /** "epoch.version" for each stream, read before the page's data; absent: live from now on. */
-  positions?: { inbox?: string; public?: string };
-  /** Counts at that position. */
-  counts?: Counts;
+  /** "epoch.version" of the inbox, read before the page's data; absent: live from now on. */
+  inbox?: string;
+  /** The same of the announcements. */
+  public?: string;
+  /** Counts at the inbox's position. */
+  unread?: number | string;
+  unseen?: number | string;
   /** A short-lived ticket; needed where the socket is on another origin. */
   ticket?: string;
   /** Tabs with the same key share one socket. It must differ between users. */
@@ -102,7 +105,8 @@ export interface Change {
 export interface InboxEvents {
   /** Items or counts changed: draw again. */
   change: CustomEvent<undefined>;
-  status: CustomEvent<Status>;
+  /** `inbox.status` changed. */
+  status: CustomEvent<undefined>;
   /** New on this screen; `previous` is set when a collapsed row moved up. */
   arrived: CustomEvent<{ items: { item: Item; previous?: Item }[] }>;
   /** A message that is never stored. */

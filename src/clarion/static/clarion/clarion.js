@@ -2,7 +2,6 @@
  * An inbox without a user interface (docs/howto/bell.md; types in clarion.d.ts). Frames may be lost,
  * repeated or reordered: as each covers a range of versions, this converges to the server's rows.
  */
-const TRANSPORTS = ["websocket", "sse", "polling"];
 const MAX_ITEMS = 1000; // more than this is forgotten and fetched again
 const PATCHES = {
   seen: { seen: true },
@@ -21,9 +20,7 @@ const FILTERS = {
   snoozed: (item) => !item.archived && item.snoozed_until,
 };
 
-export function createInbox(options) {
-  return new Inbox({ transports: TRANSPORTS, ...options });
-}
+export const createInbox = (options) => new Inbox(options);
 
 export function safeUrl(url) {
   return /^https?:$/.test(URL.parse(url || "data:", document.baseURI)?.protocol) ? url : "";
@@ -40,16 +37,17 @@ class Inbox extends EventTarget {
   #options;
   #store;
   #link;
-  #channel; // to the other tabs
+  #channel;
   #leader = false;
   #started
-  #targets = {}; // positions that the server told of
+  #targets = {}; // told of by the server
   #timers = new Timers();
   #unacknowledged = 0;
 
   constructor(options) {
     super();
     this.#options = options;
+    options.transports ??= ["websocket", "sse", "polling"];
     this.#store = new Store(options);
     this.#link = new Link(options, {
       frame: (frame) => this.#heard(frame),
@@ -79,7 +77,7 @@ class Inbox extends EventTarget {
   stop() {
     this.#leader = false;
     this.#link.stop();
-    this.#timers.clear();
+    this.#timers.stop(...this.#timers.keys());
     this.#channel?.close();
     this.#started?.abort();
     this.#channel = this.#started = null;
@@ -158,7 +156,7 @@ class Inbox extends EventTarget {
       method,
       headers,
       body: JSON.stringify(body),
-      keepalive: method === "POST", // survives a navigation
+      keepalive: method === "POST",
       signal: AbortSignal.timeout(15_000),
     }).catch(({ message }) => {
       throw failure(0, message);
@@ -178,7 +176,7 @@ class Inbox extends EventTarget {
     else if (frame.type === "toast") this.#emit("toast", frame);
     else if (frame.streams) {
       this.#store.count(frame.counts, frame.streams.inbox);
-      this.#reach(frame.streams, 2000); // it may be on its way
+      this.#reach(frame.streams, 2000);
     }
     this.#emit("change");
   }
@@ -191,19 +189,20 @@ class Inbox extends EventTarget {
     if (frame.stream === "inbox") this.#acknowledge();
   }
 
-  /** See to it that these positions are reached. */
   #reach(streams, grace) {
     for (const [name, { epoch, version }] of Object.entries(streams)) {
       this.#store.cursors[name] ??= { epoch, version }; // no cursor: live from now on
       this.#targets[name] = { epoch, version };
     }
-    this.#timers.once("reach", grace, () => this.#behind() && this.#resume());
+    const reach = () => this.#behind() && this.#resume();
+    if (grace) this.#timers.once("reach", grace, reach);
+    else reach();
   }
 
   #behind() {
     return Object.entries(this.#targets).some(([name, { epoch, version }]) => {
       const cursor = this.#store.cursors[name];
-      return (cursor.epoch && cursor.epoch !== epoch) || version > cursor.version;
+      return (cursor.epoch && epoch && cursor.epoch !== epoch) || version > cursor.version;
     });
   }
 
@@ -264,14 +263,15 @@ class Inbox extends EventTarget {
   #setStatus(status) {
     this.status = status;
     if (this.#leader) this.#share();
-    this.#emit("status", status);
+    this.#emit("status");
   }
 
   handleEvent({ type, persisted }) {
     if (type === "pagehide") this.stop(); // the back/forward cache keeps no sockets
     else if (persisted) this.start();
+    else if (document.hidden) return;
     else if (this.#leader) this.#link.probe();
-    else if (this.#channel && !document.hidden) this.#ask();
+    else if (this.#channel) this.#ask();
   }
 
   #emit(name, detail) {
@@ -284,16 +284,18 @@ class Store {
   cursors = { inbox: null, public: null };
   ops = new Set(); // own marks on their way
   #views = {};
-  #counts = { unread: 0, unseen: 0 };
+  #counts;
   #marks = []; // recent bulk marks, for pages that were read before them
+  #since = Date.now() - 600_000; // what is older is not new here, even if it was not listed
 
-  constructor({ positions = {}, counts, anonymous }) {
-    for (const [name, text] of Object.entries(positions)) {
-      const [, epoch, version] = /^(.*)\.(\d+)$/.exec(text) ?? [];
+  constructor(options) {
+    if (options.anonymous) delete this.cursors.inbox;
+    for (const name of Object.keys(this.cursors)) {
+      const [epoch, version] = options[name]?.split(".") ?? [];
       if (version) this.cursors[name] = { epoch, version: +version };
     }
-    if (anonymous) delete this.cursors.inbox;
-    this.count(counts, this.cursors.inbox ?? {});
+    const { unread = 0, unseen = 0 } = options;
+    this.#counts = { unread: +unread, unseen: +unseen, ...this.cursors.inbox };
   }
 
   query() {
@@ -301,7 +303,7 @@ class Store {
     return new URLSearchParams(known.map(([name, at]) => [name, `${at.epoch}.${at.version}`]));
   }
 
-  /** Returns what is new to this screen; undefined where frames are missing. */
+  /** What is new to this screen; undefined where frames are missing. */
   apply(frame) {
     if (frame.type === "reset") return this.#replace(frame);
     const { stream, epoch, after, version, items = [], marks = [] } = frame;
@@ -319,11 +321,10 @@ class Store {
   #replace(frame) {
     this.#forget();
     this.#move(frame);
-    if (frame.stream === "inbox") {
-      this.addPage(this.view("all"), frame);
-      this.#counts = {};
-      this.count(frame.counts, frame);
-    } else for (const item of frame.items) this.#put(item, true);
+    if (frame.stream === "inbox" || !("inbox" in this.cursors)) {
+      this.addPage(this.view("all"), frame); // else the inbox has its rows of the announcements
+    }
+    if (frame.counts) this.#counts = frame.counts;
     return [];
   }
 
@@ -348,9 +349,9 @@ class Store {
     const previous = this.items.get(item.id);
     if (previous?.version >= item.version + live) return;
     this.items.set(item.id, item.removed ? { ...previous, ...item } : item);
-    const moved = !previous || previous.arrived_at < item.arrived_at;
-    const unseen = !item.removed && !item.seen && FILTERS.unread(item) && !this.#owned(item);
-    return moved && unseen && { item, previous };
+    if (item.removed || item.seen || !FILTERS.unread(item) || this.#owned(item)) return;
+    const known = previous ? Date.parse(previous.arrived_at) : this.#since;
+    return Date.parse(item.arrived_at) > known && { item, previous };
   }
 
   #markAll(mark) {
@@ -400,7 +401,7 @@ class Store {
     return isTwin(item) && [...this.items.values()].some(own);
   }
 
-  /** The server's, and on top announcements without a row and marks on their way. */
+  /** The server's, and what it does not count yet. */
   counts() {
     const shown = this.#shown();
     const total = (name, state) => {
@@ -419,7 +420,7 @@ function failure(status, text) {
   return Object.assign(new Error(text), { status });
 }
 
-/** An announcement without a row of this person. */
+/** An announcement without an own row. */
 function isTwin(item) {
   return typeof item.id === "string";
 }
@@ -548,7 +549,6 @@ class Link {
     this.#up = true;
     this.#failures = 0;
     this.#timers.start("stable", 10_000, () => (this.#attempt = 0));
-    // A socket that worked before was down with its server; else a proxy forbids it.
     const upgrade = () => {
       this.#mode = 0;
       this.#open();
@@ -564,7 +564,9 @@ class Link {
     this.#running = !(code >= 4500);
     if (!this.#running) return this.#tell("stopped", code);
     this.#expired = code === 4004;
-    if (!up && ++this.#failures >= (this.#mode ? 1 : 2)) {
+    // A socket that worked is down with its server; else a proxy may forbid it.
+    const patience = this.#mode ? 1 : this.#socketWorked ? 5 : 2;
+    if (!up && ++this.#failures >= patience) {
       this.#failures = 0;
       this.#mode = (this.#mode + 1) % this.#options.transports.length;
     }
@@ -586,35 +588,24 @@ class Link {
   }
 
   #close() {
-    this.#timers.clear();
+    this.#timers.stop(...this.#timers.keys());
     this.#connection?.abort();
     this.#socket = null;
     this.#up = false;
   }
 }
 
-class Timers {
-  #running = new Map();
-
+class Timers extends Map {
   start(name, delay, step) {
     this.stop(name);
-    const run = () => {
-      this.#running.delete(name);
-      step();
-    };
-    this.#running.set(name, setTimeout(run, delay));
+    this.set(name, setTimeout(() => this.delete(name) && step(), delay));
   }
 
   once(name, delay, step) {
-    if (!this.#running.has(name)) this.start(name, delay, step);
+    if (!this.has(name)) this.start(name, delay, step);
   }
 
-  stop(name) {
-    clearTimeout(this.#running.get(name));
-    this.#running.delete(name);
-  }
-
-  clear() {
-    for (const name of this.#running.keys()) this.stop(name);
+  stop(...names) {
+    for (const name of names) clearTimeout(this.get(name)), this.delete(name);
   }
 }

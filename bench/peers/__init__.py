@@ -1,0 +1,1 @@
+"""What Clarion's real time is measured against."""

@@ -1,0 +1,113 @@
+"""A broadcast to 5,000 open connections: what a delivered frame costs, when the last one has it.
+
+Three servers in turn, all on one core: Clarion's announce(), group_send() to a consumer for each
+connection, and broadcast() of the `websockets` library with nothing around it. Ours commits an
+event and gives every frame a position; times count from the commit, or from the others' call.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from bench import sites
+from bench.common import Row, Sample, Table, in_turn, median, ratios, spread, values
+from bench.load import Load, tickets_for
+from bench.machine import ForeignLoad, cpu_seconds
+from bench.servers import site_on_postgres
+from bench.sites import Publisher, Site, System, served
+from tools.services import valkey
+
+CLIENTS = 5000
+BROADCASTS = {"clarion": 20, "raw": 20, "stock": 3}
+OF_STOCK, OF_RAW, LAST = 1 / 20, 1.4, 150.0
+
+
+def run(table: Table, rounds: int) -> None:
+    with site_on_postgres("bench_push", 10_000) as database, valkey() as broker:
+        systems = [
+            sites.clarion(database, broker.url),
+            sites.raw(),
+            sites.stock(database, broker.url),
+        ]
+        sides = {system.name: partial(_sample, system, database) for system in systems}
+        taken = in_turn(sides, rounds)
+    _costs(table, taken)
+    _last(table, taken)
+
+
+def _sample(system: System, database: str) -> Sample:
+    with tempfile.TemporaryDirectory() as folder, served(system) as (site, publisher):
+        options = {}
+        if system.name == "clarion":
+            with tickets_for(CLIENTS, database, Path(folder)) as tickets:
+                options = {"tickets": tickets, "cursors": 1}
+        with Load(site.port, system.public, CLIENTS, **options) as load:
+            assert load.ready["open"] == CLIENTS, load.ready
+            return _measured(site, publisher, load, BROADCASTS[system.name])
+
+
+def _measured(site: Site, publisher: Publisher, load: Load, count: int) -> Sample:
+    _broadcast(publisher, load, 0)
+    foreign = ForeignLoad(site.pid, publisher.process.pid, load.pid)
+    used, last, delivered = cpu_seconds(site.pid), [], 0
+    for number in range(1, count + 1):
+        stats = _broadcast(publisher, load, number)
+        last.append(stats["max"])
+        delivered += stats["messages"]
+    return {
+        "cpu_us_per_frame": round((cpu_seconds(site.pid) - used) / delivered * 1e6, 2),
+        "last_ms": round(median(last), 1),
+        "worst_ms": round(max(last), 1),
+        "p50_ms": stats["p50"],
+        "delivered": delivered,
+        "expected": count * CLIENTS,
+        "foreign_cores": foreign.cores(),
+    }
+
+
+def _broadcast(publisher: Publisher, load: Load, number: int) -> Sample:
+    load.reset()
+    publisher.ask("broadcast", number=number)
+    return load.wait_for("messages", CLIENTS, seconds=30, still=8)
+
+
+def _costs(table: Table, taken: dict[str, list[Sample]]) -> None:
+    ours = values(taken["clarion"], "cpu_us_per_frame")
+    for name, limit, what in (
+        ("stock", OF_STOCK, "stock Channels"),
+        ("raw", OF_RAW, "websockets.broadcast()"),
+    ):
+        theirs = values(taken[name], "cpu_us_per_frame")
+        times = ratios(ours, theirs)
+        shown = f"1/{1 / median(times):.0f}" if limit < 1 else f"{median(times):.2f}x"
+        table.add(
+            Row(
+                bench="push",
+                measure=f"CPU per delivered frame, 5,000 subscribers, beside {what}",
+                clarion=f"{median(ours):.1f} µs",
+                peer=f"{median(theirs):.1f} µs",
+                ratio=shown,
+                target=f"≤ 1/{1 / limit:.0f}" if limit < 1 else f"≤ {limit}x",
+                spread=f"ours {spread(ours, 'µs', 1)}; peer {spread(theirs, 'µs', 1)}",
+                met=median(times) <= limit,
+                samples={"clarion": taken["clarion"], name: taken[name]},
+            )
+        )
+
+
+def _last(table: Table, taken: dict[str, list[Sample]]) -> None:
+    ours, stock, raw = (values(taken[name], "last_ms") for name in ("clarion", "stock", "raw"))
+    table.add(
+        Row(
+            bench="push",
+            measure="last of 5,000 reached by a broadcast",
+            clarion=f"{median(ours):.0f} ms",
+            peer=f"{median(stock):,.0f} ms (stock), {median(raw):.0f} ms (websockets)",
+            ratio=f"1/{1 / median(ratios(ours, stock)):.0f} of stock",
+            target=f"≤ {LAST:.0f} ms",
+            spread=f"ours {spread(ours, 'ms')}; stock {spread(stock, 'ms')}",
+            met=median(ours) <= LAST,
+        )
+    )
