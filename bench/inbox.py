@@ -120,7 +120,7 @@ def _measured(calls: list[Call]) -> Sample:
     """Median cost in the database, and of the whole call in Python, over all given calls."""
     from bench.statements import cost_of
 
-    calls = calls if len(calls) > 1 else calls * 10
+    calls = calls if len(calls) > 1 else calls * 5
     for call in calls:  # caches of ours and of the database; cold disks are not the point
         call()
     costs = [cost_of(call) for call in calls]

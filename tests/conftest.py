@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 NOT_INSTALLED = "not installed: "
+WANTING = (NOT_INSTALLED, "could not import")  # the latter is how pytest.importorskip says it
 SELECTED_BY_HAND = ("e2e", "hard")  # they have steps of their own in `run.py test`
 
 
@@ -27,7 +28,7 @@ def need(present: object, part: str) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-    if CI and report.skipped and NOT_INSTALLED in reason:
+    if CI and report.skipped and any(text in reason for text in WANTING):
         report.outcome = "failed"
         report.longrepr = f"{reason} - in CI nothing may be skipped for want of an installable part"
     return report
@@ -107,3 +108,16 @@ def chromium() -> str:
     need(path, "Chromium (apt install chromium fonts-dejavu)")
     assert path
     return path
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Let go of what threads of servers still hold, so that the test database can be dropped."""
+    yield
+    with django_db_blocker.unblock():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )

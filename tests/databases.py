@@ -32,7 +32,6 @@ def database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 60,
         "TEST": {"NAME": f"test_clarion_{os.getpid()}"},  # several runs may share a server
     }
 

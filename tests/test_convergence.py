@@ -1,7 +1,7 @@
 """Whatever is lost, repeated, reordered or cut: a screen ends with what a fresh look would show.
 
-Hypothesis drives the real engine and the nudges that it publishes. Between them and the screens is a
-network that does everything a network may do; in the end one resume must be enough.
+Hypothesis drives the real engine and the nudges that it publishes. Between them and the screens is
+a network that does everything a network may do; in the end one resume must be enough.
 """
 
 from __future__ import annotations
@@ -157,6 +157,8 @@ class Convergence(RuleBasedStateMachine):
 
     @initialize()
     def a_quiet_site(self) -> None:
+        get_broker().published.clear()  # type: ignore[attr-defined]
+        self.clock.reset()
         users = get_user_model().objects
         joined = self.clock()
         self.alice, self.bob = (
@@ -253,12 +255,14 @@ class Convergence(RuleBasedStateMachine):
             index = which % len(here.nudges)
             here.take(here.nudges[index] if again else here.nudges.pop(index))
 
-    @rule(tab=numbers)
-    def nudges_arrive_in_order(self, tab: int) -> None:
-        here = self._tab(tab)
-        waiting, here.nudges = here.nudges, []
-        for nudge in waiting:
-            here.take(nudge)
+    @rule()
+    def all_is_well_for_a_moment(self) -> None:
+        for tab in self.tabs:
+            waiting, tab.nudges = tab.nudges, []
+            for nudge in waiting:
+                tab.take(nudge)
+                while tab.line:
+                    tab.apply(tab.line.popleft())
 
     @rule(tab=numbers, which=numbers)
     def a_nudge_is_lost(self, tab: int, which: int) -> None:
@@ -344,6 +348,9 @@ class Clock:
     """No two moments are the same, and days pass when they are told to."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.now = datetime(2026, 1, 5, 16, tzinfo=UTC)
 
     def __call__(self) -> datetime:
@@ -406,4 +413,50 @@ def test_any_loss_repeat_reorder_and_reconnect_ends_in_the_freshly_fetched_state
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("small_limits")
 def test_many_more_of_them_do() -> None:
-    _converges(examples=400, steps=60)
+    _converges(examples=150, steps=50)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("small_limits")
+def test_a_bulk_mark_by_a_tab_that_was_behind_changes_the_same_rows_everywhere(alice: Any) -> None:
+    tab = Tab(alice)
+    tab.load()
+    notify("first", to=alice)
+    notify("second", to=alice)
+    _hear_all(tab)
+    inbox.mark_seen(alice, [_newest(alice)])
+
+    inbox.mark(alice, "seen", upto=3)  # the first: its version is now 4
+    _hear_all(tab)
+    inbox.mark(alice, "archived", upto=3)  # of a tab that has not heard of that: only the second
+    _hear_all(tab)
+
+    assert [item["title"] for item in inbox.page(alice).items] == ["first"]
+    assert [item["title"] for item in tab.screen.list("all")] == ["first"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("small_limits")
+def test_a_row_that_was_not_stamped_yet_can_be_marked(alice: Any) -> None:
+    event = Event.objects.create(data={"title": "by SQL"}, due_at=None)
+    [row] = Notification.objects.bulk_create([Notification(event=event, recipient=alice)])
+
+    change = inbox.mark_read(alice, [row.pk])
+
+    assert change.counts == inbox.Counts(unread=0, unseen=0)
+    upkeep.stamp()
+    assert not list(upkeep.verify())
+
+
+def _hear_all(tab: Tab) -> None:
+    published = get_broker().published  # type: ignore[attr-defined]
+    while published:
+        tab.hear_of(published.popleft())
+    while tab.nudges:
+        tab.take(tab.nudges.pop(0))
+        while tab.line:
+            tab.apply(tab.line.popleft())
+
+
+def _newest(person: Any) -> int:
+    return Notification.objects.filter(recipient=person).latest("pk").pk

@@ -367,6 +367,21 @@ def test_an_announcement_from_before_somebody_joined_is_not_news(make_user):
     assert titles(late) == []
 
 
+def test_an_announcement_has_its_place_among_the_others(alice, bob):
+    announce("First", actor=bob)
+    notify("Second", to=[alice, bob])
+
+    assert titles(alice) == ["Second", "First"]
+    assert titles(bob) == ["Second"]  # whoever announces knows it
+
+
+def test_the_public_audience_by_name_is_an_announcement(alice):
+    notify("Closed", to="public")
+
+    assert Notification.objects.count() == 0
+    assert titles(alice) == ["Closed"]
+
+
 def test_a_retracted_announcement_is_gone(alice, bob):
     event = announce("Oops")
     assert titles(alice) == ["Oops"]
@@ -374,6 +389,12 @@ def test_a_retracted_announcement_is_gone(alice, bob):
     retract(event)
 
     assert (titles(alice), titles(bob)) == ([], [])
+
+
+def test_a_long_body_in_any_script_fits(alice):
+    notify("長い", to=alice, body="あ" * 4000)
+
+    assert titles(alice) == ["長い"]
 
 
 def test_a_toast_is_never_stored(alice):

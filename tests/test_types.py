@@ -166,7 +166,8 @@ def test_types_are_found_in_the_apps_that_define_them():
 
 
 @pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "data:text/html,x", "ftp://x/y", "http:nowhere"]
+    "url",
+    ["javascript:alert(1)", "data:text/html,x", "ftp://x/y", "http:nowhere", "https://[x", None],
 )
 def test_links_lead_to_pages_only(url):
     with pytest.raises(InvalidNotification):

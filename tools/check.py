@@ -32,8 +32,11 @@ CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest", "-q")
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: The closing line of pytest ("12 passed, 1 skipped in 3.4s") or of one of our own tools.
-CLOSING = re.compile(r"^=*\s*(\d+ (?:passed|failed|skipped|deselected|error).*?)\s*=*$|^(\w+: .+)$")
+#: The closing line of pytest ("12 passed, 1 skipped in 3.4s"), our own tools, or Django.
+CLOSING = re.compile(
+    r"^=*\s*(\d+ (?:passed|failed|skipped|deselected|error).*?)\s*=*$"
+    r"|^(\w+: .+)$|^(Ran \d+ tests? .+)$"
+)
 BOTH_SERVERS = "CLARION_DB and CLARION_BROKER"
 
 
@@ -106,6 +109,10 @@ STEPS = (
     Step(
         name="extras", about="each extra is optional", missing=uv_missing,
         command=(PYTHON, "-m", "tools.extras"),
+    ),
+    Step(
+        name="example", about="the example site's own tests", compat=True,
+        command=(PYTHON, "example/manage.py", "test", "school", "--verbosity", "1"),
     ),
     Step(
         name="smoke", about="run.py --smoke", compat=True, command=(PYTHON, "-m", "tools.smoke")
@@ -201,7 +208,7 @@ def stream(command: Sequence[str], environment: dict[str, str]) -> tuple[int, st
             print(line, end="", flush=True)
             closing = CLOSING.match(line.strip())
             if closing:
-                note = closing[1] or closing[2]
+                note = next(filter(None, closing.groups()))
         return process.wait(), note[:90]
     finally:
         if process.poll() is None:

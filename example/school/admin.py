@@ -32,6 +32,7 @@ class SchoolClassAdmin(admin.ModelAdmin):
 class NoticeAdmin(admin.ModelAdmin):
     list_display = ["title", "author", "audience", "level", "created_at"]
     list_select_related = ["author"]
+    ordering = ["-created_at"]
     list_filter = ["level"]
     search_fields = ["title"]
     raw_id_fields = ["author", "event"]

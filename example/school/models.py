@@ -111,9 +111,6 @@ class Notice(models.Model):
     event = models.OneToOneField("clarion.Event", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField()
 
-    class Meta:
-        ordering = ["-created_at", "-pk"]
-
     def __str__(self) -> str:
         return self.title
 

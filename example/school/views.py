@@ -71,7 +71,7 @@ def _of_student(student: User) -> dict[str, Any]:
 def _of_teacher(teacher: User) -> dict[str, Any]:
     return {
         "classes": teacher.led_classes.prefetch_related("students"),
-        "sent": _with_readers(teacher.notices.all())[:LATEST],
+        "sent": _with_readers(teacher.notices.order_by("-created_at", "-pk"))[:LATEST],
     }
 
 

@@ -1,4 +1,4 @@
-"""What `<clarion-bell>` is told by the page around it: where things are, where they stand, its texts."""
+"""What `<clarion-bell>` is told by the page around it: addresses, positions, texts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Snapshot:
     """Where the streams stood when the page was made, and what the badge said."""
 
     public: Position
-    inbox: Position | None = None  # None: a visitor
-    counts: Counts = Counts()
+    inbox: Position | None  # None: a visitor
+    counts: Counts
 
 
 def snapshot(request: HttpRequest) -> Snapshot | None:
@@ -46,7 +46,9 @@ def _read(request: HttpRequest) -> Snapshot | None:
         public = catchup.public_position()
         own = inbox.states([user.pk])[user.pk]
         return Snapshot(public, own.position, own.counts)
-    return Snapshot(catchup.public_position()) if settings.PUBLIC_ANONYMOUS else None
+    if not settings.PUBLIC_ANONYMOUS:
+        return None
+    return Snapshot(catchup.public_position(), None, Counts())
 
 
 def attributes(request: HttpRequest, snapshot: Snapshot) -> dict[str, Any]:
@@ -84,13 +86,10 @@ def _personal(request: HttpRequest, snapshot: Snapshot) -> dict[str, Any]:
 
 def texts() -> dict[str, Any]:
     """The texts of the element by their English form, in the active language."""
-    new = {
-        n: ngettext("{n} new notification", "{n} new notifications", n)
-        for n in _SAMPLES
-    }  # fmt: skip
     return {
-        "{n} new notification": new,
-        "{n} new notifications": new,
+        "{n} new notifications": {
+            n: ngettext("{n} new notification", "{n} new notifications", n) for n in _SAMPLES
+        },
         "{n} unread": {n: ngettext("{n} unread", "{n} unread", n) for n in _SAMPLES},
         "{n} new": {n: ngettext("{n} new", "{n} new", n) for n in _SAMPLES},
         "Notifications": _("Notifications"),

@@ -1,4 +1,4 @@
-"""What every JSON endpoint does before and after its own work: method, sign-in, CSRF, strict input."""
+"""What every JSON endpoint does around its own work: method, sign-in, CSRF, strict input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def endpoint(method: str, *, anonymous: bool = False) -> Callable[[View[P]], View[P]]:
-    """Decorate a JSON view: its one method, a signed-in user, CSRF, problems instead of error pages."""
+    """Decorate a JSON view: its one method, somebody signed in, CSRF, problems as JSON."""
 
     def decorate(view: View[P]) -> View[P]:
         @functools.wraps(view)
@@ -77,7 +77,7 @@ def body(request: HttpRequest, **known: type | tuple[type, ...]) -> dict[str, An
     """The JSON object that was sent; `known` maps each possible field to its type.
 
     Raises:
-        Refused: 415 not JSON by its header, 413 over 64 KiB, 400 anything that isn't such an object.
+        Refused: 415 not JSON by its header, 413 over 64 KiB, 400 for all else that is wrong.
     """
     if request.content_type != "application/json":
         raise Refused(415, "Unsupported media type", "Send Content-Type: application/json.")

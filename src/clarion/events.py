@@ -98,6 +98,8 @@ def announce(
     what: str | NotificationType,
     /,
     *,
+    actor: models.Model | None = None,
+    target: models.Model | None = None,
     body: str = "",
     url: str = "",
     level: Level | str | None = None,
@@ -109,7 +111,18 @@ def announce(
 
     Costs the same for a hundred people and for a hundred million. Arguments as in `notify()`.
     """
-    return notify(what, to=PUBLIC, body=body, url=url, level=level, key=key, at=at, expires=expires)
+    return notify(
+        what,
+        to=PUBLIC,
+        actor=actor,
+        target=target,
+        body=body,
+        url=url,
+        level=level,
+        key=key,
+        at=at,
+        expires=expires,
+    )
 
 
 def toast(
@@ -176,7 +189,7 @@ def _message(what: str | NotificationType, body: str, url: str) -> NotificationT
 
 def _payload(message: NotificationType) -> dict[str, Any]:
     data = message.payload()
-    size = len(json.dumps(data).encode())
+    size = len(json.dumps(data, ensure_ascii=False).encode())
     if size > settings.PAYLOAD_LIMIT:
         raise InvalidPayload(
             f"{message.type}: the payload has {size:,} bytes, the limit is "

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, QuerySet
@@ -197,7 +196,7 @@ def _decide(
     if not recipients:
         return []
     choices = preferences.choices_between(event, recipients[0][0], recipients[-1][0])
-    actor = _actor_pk(event)
+    actor = event.actor_user_id
     decide = partial(preferences.decide, event, required=_required(event))
     usual = decide(is_active=True, is_actor=False, choices={})  # made once for nearly everybody
 
@@ -215,13 +214,6 @@ def _required(event: Event) -> bool:
         return get_type(event.type).required
     except ClarionError:  # its app is gone; what was accepted is still delivered
         return False
-
-
-def _actor_pk(event: Event) -> str | None:
-    if event.actor_type_id is None:
-        return None
-    kind = ContentType.objects.get_for_id(event.actor_type_id)
-    return event.actor_id if kind.model_class() is get_user_model() else None
 
 
 def _publish(event: Event) -> None:

@@ -22,7 +22,7 @@ from django.utils import timezone
 from clarion import items
 from clarion.conf import settings
 from clarion.exceptions import BadCursor, InvalidMark
-from clarion.ledger import COUNTERS, admit, lock, save, tell
+from clarion.ledger import COUNTERS, UNSTAMPED, admit, lock, save, tell
 from clarion.models import (
     ARCHIVED,
     LISTED,
@@ -122,12 +122,10 @@ def newest(
     recipient: Any, filter: str = "all", before: str | None = None, limit: int = 50
 ) -> tuple[list[Notification], str | None]:
     """Rows of a page with their events, and the cursor of the page behind it."""
-    rows = (
-        rows_of(recipient).filter(FILTERS[filter]).select_related("event").order_by(*NEWEST_FIRST)
-    )
+    rows = rows_of(recipient).filter(FILTERS[filter]).order_by(*NEWEST_FIRST)
     if before is not None:
         rows = rows.filter(_older(before))
-    found = list(rows[: limit + 1])
+    found = list(rows.select_related("event")[: limit + 1])
     return found[:limit], _cursor(found[limit - 1]) if len(found) > limit else None
 
 
@@ -363,10 +361,13 @@ def _apply(
     upto: int | None,
 ) -> Change:
     """Counters follow what the rows counted before and count after, whatever was written."""
-    before = rows.aggregate(**COUNTERS)
+    before = rows.aggregate(**COUNTERS, **UNSTAMPED)
     changed = rows.update(version=box.version + 1, **writes)
     if changed:
-        after = rows_of(box.pk).filter(version=box.version + 1).aggregate(**COUNTERS)
+        written = rows_of(box.pk).filter(version=box.version + 1)
+        if before["unstamped"]:  # which the stored counters may not include yet
+            written, before = rows_of(box.pk), {"unread": box.unread, "unseen": box.unseen}
+        after = written.aggregate(**COUNTERS)
         box.version += 1
         box.unread += after["unread"] - before["unread"]
         box.unseen += after["unseen"] - before["unseen"]
@@ -376,8 +377,8 @@ def _apply(
 
 
 def _tell(box: Inbox, state: str, changed: int, upto: int | None) -> None:
-    if upto is None and changed > _SHOWN_IN_A_NUDGE:
-        tell([box.pk])
+    if changed > _SHOWN_IN_A_NUDGE if upto is None else upto < box.version - 1:
+        tell([box.pk])  # many rows, or a choice by versions that screens may not have
         return
     frame = frames.change(
         "inbox",

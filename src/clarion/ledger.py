@@ -24,7 +24,9 @@ from clarion.realtime.brokers import publish
 from clarion.realtime.frames import Nudge, aside
 
 COUNTERS = {"unread": Count("pk", filter=UNREAD), "unseen": Count("pk", filter=UNSEEN)}
+UNSTAMPED = {"unstamped": Count("pk", filter=Q(version__isnull=True))}
 _NAMED_IN_A_NUDGE = 100  # recipients; more are told by range
+_MEMBERS_AT_MOST = 200  # repeats that a collapsed row can still name, to take one back
 _ANNOUNCEMENTS_AT_MOST = 100  # that somebody who was long away finds in the inbox
 
 
@@ -272,7 +274,7 @@ def _fold(event: Event, row: Notification, box: Inbox, now: datetime) -> None:
         box.unread += row.read_at is not None
         box.unseen += row.seen_at is not None
     row.event, row.version, row.count = event, box.version, row.count + 1
-    row.members = [*row.members, event.pk]
+    row.members = [*row.members, event.pk][-_MEMBERS_AT_MOST:]
     row.arrived_at, row.expires_at = now, event.expires_at
     row.seen_at = row.read_at = None
 
@@ -305,7 +307,7 @@ def admit(ids: Iterable[Any]) -> None:
     with transaction.atomic():
         behind = {pk: box for pk, box in lock(ids).items() if box.announced < current}
         for event in _announcements_since(behind.values()):
-            add(event, _owed(event, behind))
+            add(event, _owed(event, behind), now=event.created_at)
         Inbox.objects.filter(pk__in=list(behind)).update(announced=current)
 
 
@@ -320,7 +322,12 @@ def _announcements_since(boxes: Iterable[Inbox]) -> list[Event]:
 
 def _owed(event: Event, behind: dict[Any, Inbox]) -> list[Any]:
     """Who of them was here already when it was announced, and didn't get it."""
-    ids = [pk for pk, box in behind.items() if box.announced < (event.public_version or 0)]
+    actor = None if event.include_actor else event.actor_user_id
+    ids = [
+        pk
+        for pk, box in behind.items()
+        if box.announced < (event.public_version or 0) and str(pk) != actor
+    ]
     users = get_user_model()
     try:
         users._meta.get_field("date_joined")

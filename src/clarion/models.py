@@ -10,6 +10,7 @@ import secrets
 from datetime import datetime
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -108,6 +109,14 @@ class Event(models.Model):
     @property
     def is_public(self) -> bool:
         return bool(self.audience.get("public"))
+
+    @property
+    def actor_user_id(self) -> str | None:
+        """The primary key of the actor as text, when the actor is a user."""
+        if self.actor_type_id is None:
+            return None
+        actor_model = ContentType.objects.get_for_id(self.actor_type_id).model_class()
+        return self.actor_id if actor_model is get_user_model() else None
 
 
 class AudienceChunk(models.Model):

@@ -40,6 +40,11 @@ class Row:
     arrived_at: datetime
     snoozed_until: datetime | None
     initials: str
+    level: str  # in the reader's language
+
+    @property
+    def is_new(self) -> bool:
+        return timezone.now() - self.arrived_at < timedelta(minutes=1)
 
 
 @require_safe
@@ -77,15 +82,15 @@ def _shown(
 def _row(request: HttpRequest, item: dict[str, Any]) -> Row:
     url = item["url"] if _LINKABLE.fullmatch(item["url"]) else ""
     actor = item["actor"]["name"] if item["actor"] else ""
+    until = item["snoozed_until"]
     return Row(
         item=item,
         url=url,
         internal=_is_internal(request, url),
         arrived_at=datetime.fromisoformat(item["arrived_at"]),
-        snoozed_until=datetime.fromisoformat(item["snoozed_until"])
-        if item["snoozed_until"]
-        else None,
+        snoozed_until=datetime.fromisoformat(until) if until else None,
         initials="".join(word[0] for word in actor.split()[:2]).upper(),
+        level=_(item["level"].title()),
     )
 
 

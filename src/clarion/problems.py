@@ -1,4 +1,4 @@
-"""Errors of the JSON endpoints: RFC 9457 problem details, which say what is wrong and how to mend it."""
+"""Errors of the JSON endpoints: RFC 9457 problem details, with what is wrong and how to mend it."""
 
 from __future__ import annotations
 

@@ -178,9 +178,14 @@ def _check_example(cls: type[NotificationType], where: str) -> None:
 
 def _check_url(url: str, where: str) -> None:
     """Links lead to this site or to http(s): `javascript:` and friends never get in."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("", "http", "https") or (parts.scheme and not parts.netloc):
-        raise InvalidNotification(f"{where}: {url[:60]!r} is neither a path nor an http(s) URL.")
+    try:
+        parts = urlsplit(url)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+        leads_to_a_page = isinstance(url, str) and (is_web or not parts.scheme)
+    except (ValueError, AttributeError):
+        leads_to_a_page = False
+    if not leads_to_a_page:
+        raise InvalidNotification(f"{where}: {url!r:.60} is neither a path nor an http(s) URL.")
 
 
 @register

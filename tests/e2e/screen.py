@@ -62,9 +62,7 @@ class Person:
 
     def complaints(self) -> list[str]:
         pages = [page for context in self._contexts for page in context.pages]
-        return [
-            line for page in pages for line in page.evaluate("() => window.complaints ?? []")
-        ]
+        return [line for page in pages for line in page.evaluate("() => window.complaints ?? []")]
 
     def leave(self) -> None:
         for context in self._contexts:
@@ -150,7 +148,7 @@ class Screen:
             """() => {
                 const focused = document.querySelector("clarion-bell").shadowRoot.activeElement;
                 if (!focused) return "";
-                return focused.id || focused.item?.title || focused.dataset.key || focused.textContent;
+                return focused.id || focused.item?.title || focused.textContent;
             }"""
         )
         return text

@@ -95,7 +95,7 @@ def test_repeats_are_one_row_that_moves_up(alice: Person) -> None:
 
     screen.expect_badge("2")
     screen.open().expect_titles("Comment on page 12", "Something else")
-    expect(screen.article("Comment on page 12")).to_contain_text("×3")
+    expect(screen.article("Comment on page 12")).to_contain_text("\u00d73")
 
 
 def test_an_announcement_is_shown_once_and_read_like_any_other(alice: Person) -> None:

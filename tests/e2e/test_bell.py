@@ -117,6 +117,21 @@ def test_a_button_of_a_notification_posts_and_marks_it_read(alice: Person) -> No
     screen.expect_unread()
 
 
+def test_a_button_never_posts_to_another_site(alice: Person) -> None:
+    """Its CSRF token would go with it."""
+    action = {"label": "Yes", "url": "http://127.0.0.1:9/steal/", "method": "POST"}
+    alice.gets("Coming?", actions=[action])
+    screen = alice.screen().open()
+    asked: list[str] = []
+    screen.page.on("request", lambda request: asked.append(request.url))
+
+    screen.articles.get_by_role("button", name="Yes").click()
+
+    expect(screen.bar).to_contain_text("Could not be saved")
+    screen.expect_unread("Coming?")
+    assert not [url for url in asked if "steal" in url]
+
+
 def test_more_pages_come_by_scrolling_and_by_the_button(alice: Person) -> None:
     alice.gets("Number #", times=35)
     screen = alice.screen().open()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, expect
+import pytest
+from playwright.sync_api import BrowserContext, WebSocketRoute, expect
 
 from tests.e2e.conftest import Site
 from tests.e2e.screen import Person, Screen
@@ -25,8 +27,8 @@ def test_after_a_server_kill_every_tab_catches_up_without_reload(site: Site, ali
     alice.gets("After")
 
     for screen in (leader, follower):
-        screen.expect_badge("2")
         screen.wait_until("live", "websocket", within=60)
+        screen.expect_badge("2")
     leader.open().expect_titles("After", "Before")
 
 
@@ -132,9 +134,9 @@ def test_a_gap_is_noticed_and_filled(alice: Person) -> None:
     """Frames that a proxy swallowed: the next one tells by its range that some are missing."""
     swallow = {"now": False}
 
-    def between(socket: object) -> None:
-        server = socket.connect_to_server()  # type: ignore[attr-defined]
-        server.on_message(lambda frame: swallow["now"] or socket.send(frame))  # type: ignore[attr-defined]
+    def between(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda frame: swallow["now"] or socket.send(frame))
 
     alice.browser.route_web_socket("**/ws/**", between)
     screen = alice.screen()
@@ -170,3 +172,52 @@ def test_a_history_that_was_lost_starts_anew(alice: Person) -> None:
     screen = Screen(page)
     screen.wait_until("live")
     screen.open().expect_titles("What there is")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_is_lost_repeated_or_reordered_the_screen_ends_as_the_database(
+    alice: Person, seed: int
+) -> None:
+    chance = random.Random(seed)
+    storm = {"on": True}
+
+    def between(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        held: list[str | bytes] = []
+
+        def pass_on(frame: str | bytes) -> None:
+            fate = chance.random() if storm["on"] else 1
+            if fate < 0.25:
+                return  # lost
+            if fate < 0.5:
+                held.append(frame)  # late, out of order
+                return
+            for late in [frame, *held, *([frame] if fate < 0.7 else [])]:
+                socket.send(late)
+            held.clear()
+
+        server.on_message(pass_on)
+
+    alice.browser.route_web_socket("**/ws/**", between)
+    screen = alice.screen(live=False).open()
+    elsewhere = alice.another_browser()
+    for number in range(12):
+        alice.gets(f"Number {number}", collapse=f"c{number % 7}")
+        state = chance.choice(["read", "archived", "pinned", "unread"])
+        known = elsewhere.request.get(alice.url + "/notifications/api/inbox/").json()["items"]
+        token = next(c["value"] for c in elsewhere.cookies() if c["name"] == "csrftoken")
+        elsewhere.request.post(
+            alice.url + "/notifications/api/mark/",
+            data={"as": state, "ids": [chance.choice(known)["id"]]},
+            headers={"X-CSRFToken": token},
+        )
+
+    storm["on"] = False
+    screen.page.evaluate("dispatchEvent(new Event('online'))")  # what a returning network does
+
+    fresh = elsewhere.request.get(alice.url + "/notifications/api/inbox/").json()
+    screen.expect_titles(*[item["title"] for item in fresh["items"]])
+    screen.expect_unread(*[item["title"] for item in fresh["items"] if not item["read"]])
+    unread = fresh["counts"]["unread"]
+    name = f"Notifications, {unread} unread" if unread else "Notifications"
+    expect(screen.bell).to_have_accessible_name(name)

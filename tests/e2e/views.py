@@ -19,7 +19,7 @@ VERBS = {"announce": clarion.announce, "notify": clarion.notify, "toast": clario
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """?lang=ar writes from right to left, ?badge=, ?toasts= and ?transports= are handed to the bell."""
+    """?lang=ar writes from right to left; ?badge=, ?toasts= and ?transports= go to the bell."""
     options = {name: request.GET.get(name, "") for name in ("toasts", "transports", "badge")}
     with translation.override(request.GET.get("lang", "en")):
         return render(request, "e2e/home.html", {"options": options})

@@ -69,7 +69,7 @@ class Screen:
     # What comes in
 
     def apply(self, frame: Frame) -> list[Item] | None:
-        """Take a change or a reset. Returns what is new on this screen; None: something is missing."""
+        """Take a change or a reset. Returns what is new on this screen; None if a part is missing."""
         if frame["type"] == "reset":
             return self._start_afresh(frame)
         stream, after, version = frame["stream"], frame["after"], frame["version"]
@@ -98,7 +98,7 @@ class Screen:
         return missing
 
     def add_page(self, page: Mapping[str, Any], generation: int) -> None:
-        """Take a page; its position was read before its items. Dropped if older than a fresh start."""
+        """Take a page, whose position was read before its items, unless a fresh start came between."""
         if generation != self.generation:
             return
         at = Cursor.parse(page["position"])
@@ -128,7 +128,7 @@ class Screen:
             self._counts, self._counted_at = dict(frame["counts"]), at
 
     def _put(self, item: Item, *, live: bool) -> bool:
-        """Returns whether it is new here. A removed item stays: an older page would bring it back."""
+        """Returns whether it is new here. What is removed stays: an older page would revive it."""
         previous = self.items.get(item["id"])
         if previous and previous["version"] >= item["version"] + live:
             return False

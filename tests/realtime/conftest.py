@@ -58,17 +58,17 @@ class Screen:
 class Site:
     """Uvicorn in a thread of this process, so that the in-process broker reaches it."""
 
-    def __init__(self, application: Any, port: int | None = None) -> None:
+    def __init__(self, application: Any, lifespan: str = "on") -> None:
         import uvicorn
 
-        self.port = port or free_port()
+        self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self._open = ExitStack()
         config = uvicorn.Config(
             application,
             port=self.port,
             log_level="warning",
-            lifespan="on",
+            lifespan=lifespan,
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=2,

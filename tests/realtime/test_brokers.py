@@ -52,7 +52,10 @@ def _broker(request: pytest.FixtureRequest, settings: Any, kind: str) -> Broker:
 
         return RedisBroker(url)
     pytest.importorskip("channels_redis")
-    module = {"layer core": "core.RedisChannelLayer", "layer pubsub": "pubsub.RedisPubSubChannelLayer"}
+    module = {
+        "layer core": "core.RedisChannelLayer",
+        "layer pubsub": "pubsub.RedisPubSubChannelLayer",
+    }
     hosts = [{"address": url, "socket_timeout": None}]
     settings.CHANNEL_LAYERS = {
         "default": {"BACKEND": f"channels_redis.{module[kind]}", "CONFIG": {"hosts": hosts}}
@@ -103,7 +106,11 @@ async def until(true: Callable[[], Any], within: float = 5) -> None:
 async def test_a_message_reaches_every_line_of_its_topic_and_no_other(
     broker: Broker, listen: Any
 ) -> None:
-    one, two, other = await listen(broker, "s1"), await listen(broker, "s1"), await listen(broker, "s2")
+    one, two, other = (
+        await listen(broker, "s1"),
+        await listen(broker, "s1"),
+        await listen(broker, "s2"),
+    )
 
     threading.Thread(target=broker.publish, args=("s1", b"news \x00\xff")).start()
 

@@ -155,7 +155,8 @@ def test_what_is_acknowledged_is_delivered(site: Site, alice: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["garbage", "[1]", '"text"', "1", b"binary", "{" * 5000, json.dumps({"a": "x" * 20_000})]
+    "text",
+    ["garbage", "[1]", '"text"', "1", b"binary", "{" * 5000, json.dumps({"a": "x" * 20_000})],
 )
 def test_what_is_no_frame_ends_the_connection(site: Site, alice: Any, text: Any) -> None:
     screen = site.open(alice)

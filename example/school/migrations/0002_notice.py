@@ -26,8 +26,5 @@ class Migration(migrations.Migration):
                 ('author', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notices', to=settings.AUTH_USER_MODEL)),
                 ('event', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='clarion.event')),
             ],
-            options={
-                'ordering': ['-created_at', '-pk'],
-            },
         ),
     ]

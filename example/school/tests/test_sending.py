@@ -193,6 +193,14 @@ class Notices(SchoolTestCase):
 
         self.assertContains(self.client.get(reverse("home")), "read by 1 of 3")
 
+    def test_the_author_sees_the_newest_first(self) -> None:
+        for title in ("First", "Second"):
+            self.send(self.ada, to_kind="person", to="sam", title=title)
+
+        page = self.client.get(reverse("home"))
+
+        assert [notice.title for notice in page.context["sent"]] == ["Second", "First"]
+
     def test_what_is_taken_back_is_gone_everywhere(self) -> None:
         notice = self.posted(to_kind="role", to="student")
 

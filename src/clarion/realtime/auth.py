@@ -38,7 +38,7 @@ class Identity:
 
 
 def revoke(user_pk: Any, session_digest: str | None = None, code: int = REVOKED) -> None:
-    """Close the connections of a user in every process; of one session only, if its digest is given.
+    """Close the connections of a user in every process; with a digest, of that session only.
 
     From any thread; after commit, please. Does not wait. A process that doesn't hear of it finds a
     deactivated user or a changed password within RECONCILE_INTERVAL.
@@ -71,26 +71,26 @@ def identity_of(user: Any, session: Any) -> Identity:
     )
 
 
-def is_visitor(scope: Mapping[str, Any]) -> bool:
-    """Whether nothing in `scope` says who it is, so that the database need not be asked."""
-    return "user" not in scope and django_settings.SESSION_COOKIE_NAME not in cookies(scope)
-
-
 def person_in(scope: Mapping[str, Any]) -> Identity | None:
-    """Who the scope's user or cookie says it is. Reads the database, so not in an event loop."""
-    user = scope.get("user")
-    if user is not None:  # Channels' AuthMiddlewareStack was here
-        return identity_of(user, scope.get("session")) if user.is_authenticated else None
-    key = cookies(scope).get(django_settings.SESSION_COOKIE_NAME)
-    return _person_of_session(key) if key else None
+    """Who Channels' AuthMiddlewareStack found. May read the session, so not in an event loop."""
+    user = scope["user"]
+    return identity_of(user, scope.get("session")) if user.is_authenticated else None
 
 
-def cookies(scope: Mapping[str, Any]) -> dict[str, str]:
-    return parse_cookie("; ".join(headers(scope, b"cookie")))
+def session_key(scope: Mapping[str, Any]) -> str | None:
+    """What the session cookie holds."""
+    cookies = parse_cookie("; ".join(headers(scope, b"cookie")))
+    return cookies.get(django_settings.SESSION_COOKIE_NAME) or None
+
+
+def persons_of_sessions(keys: Iterable[str]) -> dict[str, Identity]:
+    """Whose sessions these are. Reads the database, so not in an event loop."""
+    found = {key: _person_of_session(key) for key in keys}
+    return {key: person for key, person in found.items() if person is not None}
 
 
 def _person_of_session(key: str) -> Identity | None:
-    """As `django.contrib.auth.get_user()`, but without writing: no answer could carry a new cookie."""
+    """As `django.contrib.auth.get_user()`, without writing: no answer could carry a new cookie."""
     session = import_module(django_settings.SESSION_ENGINE).SessionStore(key)
     path, pk = session.get(auth.BACKEND_SESSION_KEY), session.get(auth.SESSION_KEY)
     if pk is None or path not in django_settings.AUTHENTICATION_BACKENDS:
@@ -116,11 +116,14 @@ def _is_verified(user: Any, session: Any) -> bool:
 def origin_allowed(scope: Mapping[str, Any]) -> bool:
     """Whether the page that connects may: cookies come with it, whosever page it is (CSWSH).
 
-    Allowed are the site itself, CSRF_TRUSTED_ORIGINS and ALLOWED_ORIGINS. ALLOWED_HOSTS = ["*"] opens
-    nothing here. Without an Origin it isn't a browser, and nobody's cookies are borrowed.
+    Allowed are the site itself, CSRF_TRUSTED_ORIGINS and ALLOWED_ORIGINS. ALLOWED_HOSTS = ["*"]
+    opens nothing here. Without an Origin it isn't a browser, and nobody's cookies are borrowed.
     """
     origins = headers(scope, b"origin")
-    return all(_is_own(scope, each) or is_trusted(each) for each in origins)
+    try:
+        return all(_is_own(scope, each) or is_trusted(each) for each in origins)
+    except ValueError:  # no address at all
+        return False
 
 
 def is_trusted(origin: str) -> bool:
@@ -163,7 +166,9 @@ def _matches(origin: str, pattern: str) -> bool:
 
 def _normal(origin: str) -> tuple[str, str, str]:
     parts = urlsplit(origin.lower())
-    host, _, port = parts.netloc.rpartition(":") if _has_port(parts.netloc) else (parts.netloc, "", "")
+    host, port = parts.netloc, ""
+    if _has_port(host):
+        host, _, port = host.rpartition(":")
     return parts.scheme, host, port or _PORTS.get(parts.scheme, "")
 
 

@@ -1,4 +1,4 @@
-"""Starting a coroutine at once: a send that does not have to wait costs no task and no turn of the loop."""
+"""Starting a coroutine at once: a send that needn't wait costs no task and no turn of the loop."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a serving process asks of the database for all its connections together.
 
-Questions are collected for a few milliseconds and asked at once; a topic that misses something is read
-once, whoever noticed. Every RECONCILE_INTERVAL all that is shown is compared with the database, so that
-no nudge has to arrive. Faults of the database are waited out here and never reach a connection.
+Questions are collected for a few milliseconds and asked at once; a topic that misses something is
+read once, whoever noticed. Every RECONCILE_INTERVAL all that is shown is compared with the
+database, so that no nudge has to arrive. Faults of the database are waited out here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 import time
 import uuid
 import weakref
@@ -19,25 +20,38 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from clarion import runner
 from clarion.conf import settings
 from clarion.realtime import catchup
-from clarion.realtime.auth import EXPIRED, REVOKED, Identity, credential_digest, is_visitor, person_in
+from clarion.realtime.auth import (
+    EXPIRED,
+    REVOKED,
+    Identity,
+    credential_digest,
+    person_in,
+    persons_of_sessions,
+    session_key,
+)
 from clarion.realtime.brokers import get_broker
 from clarion.realtime.catchup import CatchUp
+from clarion.realtime.collector import Collector
+from clarion.realtime.connection import INSUFFICIENT, Connection, Unavailable
 from clarion.realtime.frames import Nudge, Position
-from clarion.realtime.hub import INSUFFICIENT, Connection, Hub, Unavailable
+from clarion.realtime.hub import Hub
 from clarion.realtime.topic import Topic, behind
 
 logger = logging.getLogger("clarion")
 
 RESTARTING = 1012
-_COLLECTED_FOR = 0.005  # seconds
 _IN_A_JOB = 1000  # recipients
+_SESSIONS_IN_A_JOB = 100
 _THREADS = 4
-_JOBS = 2  # of them read for connections at a time, so that marks and sessions get a turn
+_KEPT_FOR = 60.0  # seconds that their database connections are used
+_POOL = "clarion-db"  # the name of the threads
 _READ_TIMEOUT = 10.0  # seconds a connecting client waits for the database
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds after a fault
 _RETURNS = 1000  # clients a second that the other processes take back
@@ -77,12 +91,10 @@ class Feed:
         self.hub.on_word = {"batch": self._on_batch, "control": self._on_control}
         self.draining = False
         self._loop = asyncio.get_running_loop()
-        self._pool = ThreadPoolExecutor(_THREADS, "clarion-db")
-        self._asked: dict[Question, asyncio.Future[Answer | None]] = {}
-        self._ill: dict[Topic, None] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, _POOL)
+        self._reads = Collector(partial(self.run, _look_up), _rounds, at_once=2)
+        self._sessions = Collector(partial(self.run, persons_of_sessions), _portions, at_once=2)
         self._acks: dict[Any, int] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._working = 0  # jobs that read for connections
         self._pause = 0.0
         self._due = asyncio.Event()
         self._frozen = 0
@@ -94,96 +106,43 @@ class Feed:
         """Run `job` in a thread of ours, with a database connection that is known to be good."""
         return await self._loop.run_in_executor(self._pool, _in_thread, job, *arguments)
 
-    async def identify(self, scope: Mapping[str, Any]) -> Identity | None:
-        """Who the cookie of `scope` belongs to. Raise `Unavailable` when that can't be found out."""
-        if is_visitor(scope):
-            return None
-        try:
-            async with asyncio.timeout(_READ_TIMEOUT):
-                return await self.run(person_in, scope)
-        except Exception as error:
-            self.note("reading a session from", error)
-            raise Unavailable(INSUFFICIENT) from error
-
     async def close(self) -> None:
         _feeds.pop(self._loop, None)
+        self._reads.close()
+        self._sessions.close()
         await self.hub.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    # Questions, collected
+    # What connections ask
 
     async def read(
         self, connection: Connection, cursors: Mapping[Topic, Position | None]
     ) -> dict[Topic, CatchUp]:
         """What leads from each cursor to now. Raise `Unavailable`: revoked, or no database."""
-        asked = {topic: self._ask(topic, cursor) for topic, cursor in cursors.items()}
-        try:
-            async with asyncio.timeout(_READ_TIMEOUT):
-                answers = {topic: await asyncio.shield(each) for topic, each in asked.items()}
-        except TimeoutError as error:
-            raise Unavailable(INSUFFICIENT) from error
-        return {topic: _allowed(connection, topic, each) for topic, each in answers.items()}
+        asked = {topic: self._reads.ask((topic.pk, cursor)) for topic, cursor in cursors.items()}
+        answers = await _in_time(asyncio.gather(*map(asyncio.shield, asked.values())))
+        return {
+            topic: _allowed(connection, topic, answer)
+            for topic, answer in zip(asked, answers, strict=True)
+        }
 
     def heal(self, topic: Topic) -> None:
-        self._ill[topic] = None
-        self._schedule()
-
-    def _ask(self, topic: Topic, cursor: Position | None) -> asyncio.Future[Answer | None]:
-        question = (topic.pk, cursor)
-        future = self._asked.get(question)
-        if future is None:
-            future = self._asked[question] = self._loop.create_future()
-        self._schedule()
-        return future
-
-    def _schedule(self) -> None:
-        # While the database works on it, more is collected: the busier, the larger the questions.
-        if self._timer is None and self._working < _JOBS:
-            self._timer = self._loop.call_later(self._pause or _COLLECTED_FOR, self._flush)
-
-    def _unschedule(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _flush(self) -> None:
-        ill, self._ill = self._ill, {}
-        for topic in ill:
-            if topic.position is not None:
-                asked = self._ask(topic, topic.position)
-                asked.add_done_callback(partial(self._healed, topic))
-        asked_all, self._asked = self._asked, {}
-        self._unschedule()  # what was just asked goes with this round
-        for round_of in _rounds(asked_all):
-            self._working += 1
-            self.hub.spawn(self._answer({each: asked_all[each] for each in round_of}))
-
-    async def _answer(self, asked: dict[Question, asyncio.Future[Answer | None]]) -> None:
-        try:
-            found = await self.run(_look_up, list(asked))
-        except Exception as error:  # noqa: BLE001 - whatever ails the database, we ask again
-            self._failed("reading", error)
-            self._ask_again(asked)
-        else:
-            self._pause = 0.0
-            for question, future in asked.items():
-                if not future.done():
-                    future.set_result(found.get(question))
-        finally:
-            self._working -= 1
-            if self._asked or self._ill:
-                self._schedule()
-
-    def _ask_again(self, asked: dict[Question, asyncio.Future[Answer | None]]) -> None:
-        for question, future in asked.items():
-            if self._asked.setdefault(question, future) is not future:
-                self._asked[question].add_done_callback(partial(_pass_on, future))
+        if topic.position is not None:
+            asked = self._reads.ask((topic.pk, topic.position))
+            asked.add_done_callback(partial(self._healed, topic))
 
     def _healed(self, topic: Topic, done: asyncio.Future[Answer | None]) -> None:
         answer = None if done.cancelled() else done.result()
         if answer is not None:
             topic.verified = answer.caught.position
             self.hub.refill(topic, answer.caught)
+
+    async def identify(self, scope: Mapping[str, Any]) -> Identity | None:
+        """Who `scope` says it is. Raise `Unavailable` when that can't be found out."""
+        if scope.get("user") is not None:  # Channels' AuthMiddlewareStack was here
+            return await _in_time(self.run(person_in, scope))
+        key = session_key(scope)
+        return await _in_time(asyncio.shield(self._sessions.ask(key))) if key else None
 
     def note(self, doing: str, error: Exception) -> None:
         """Say that the database failed, once until it works again."""
@@ -202,7 +161,8 @@ class Feed:
             names = (f"inbox.{pk}" for pk in word["ids"])
             hit = [topic for name in names if (topic := self.hub.topics.get(name))]
         else:
-            hit = [t for t in self.hub.topics.values() if _within(t.pk, word["first"], word["last"])]
+            every = self.hub.topics.values()
+            hit = [topic for topic in every if _within(topic.pk, word["first"], word["last"])]
         for topic in hit:
             self.hub.accept(topic, _ASK)
 
@@ -325,7 +285,7 @@ class Feed:
             await asyncio.sleep(seconds / portions)
 
     def retry_window(self) -> tuple[int, int]:
-        """Milliseconds: long enough for the others to take this process's clients at half their rate."""
+        """Milliseconds: long enough for others to take our clients at half their rate."""
         return 0, max(1000, int(self.hub.count / (0.5 * _RETURNS) * 1000))
 
 
@@ -345,6 +305,19 @@ def _rounds(asked: Iterable[Question]) -> list[list[Question]]:
     return [*([publics] if publics else []), *(list(each.values()) for each in rounds)]
 
 
+def _portions(keys: Iterable[str]) -> list[list[str]]:
+    every = list(keys)
+    return [every[n : n + _SESSIONS_IN_A_JOB] for n in range(0, len(every), _SESSIONS_IN_A_JOB)]
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT):
+            return await answer
+    except (TimeoutError, DatabaseError) as error:
+        raise Unavailable(INSUFFICIENT) from error
+
+
 def _in_thread(job: Callable[..., T], *arguments: Any) -> T:
     close_old_connections()
     try:
@@ -355,6 +328,15 @@ def _in_thread(job: Callable[..., T], *arguments: Any) -> T:
         raise
     finally:
         close_old_connections()
+
+
+@receiver(connection_created, dispatch_uid="clarion.feed")
+def _keep(connection: Any, **_: Any) -> None:
+    """In our few threads, whatever CONN_MAX_AGE says of requests: opening a connection for each
+    question costs more than the question. One that a pool lends goes back at once."""
+    ours = threading.current_thread().name.startswith(_POOL)
+    if ours and not connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close_at = time.monotonic() + _KEPT_FOR
 
 
 def _look_up(asked: list[Question]) -> dict[Question, Answer]:
@@ -386,11 +368,6 @@ def _allowed(connection: Connection, topic: Topic, answer: Answer | None) -> Cat
     if topic.pk is not _PUBLIC and answer.credential != connection.person.credential:
         raise Unavailable(REVOKED)
     return answer.caught
-
-
-def _pass_on(to: asyncio.Future[Answer | None], done: asyncio.Future[Answer | None]) -> None:
-    if not to.done() and not done.cancelled():
-        to.set_result(done.result())
 
 
 def _within(pk: Any, first: Any, last: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What travels: the frames of protocol clarion.v1, positions in a stream, and nudges between processes.
+"""What travels: frames of protocol clarion.v1, positions in a stream, nudges between processes.
 
 A frame is the UTF-8 JSON text that a client sees, whatever carries it (docs/reference/asyncapi.yaml
 describes every one). It is encoded once and then only copied.
@@ -17,7 +17,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from clarion.exceptions import BadCursor
 
 PROTOCOL = "clarion.v1"
-EPHEMERAL = "-"  # the epoch of a nudge that is no change: forwarded as it is, or a word between processes
+EPHEMERAL = "-"  # the epoch of a nudge that is no change: a toast, or a word between processes
 RETRY_WINDOW = (0, 1000)  # milliseconds; a client comes back at a random moment of it
 
 _CURSOR = re.compile(r"([A-Za-z0-9_-]{0,32})\.([0-9]{1,18})", re.ASCII)
@@ -26,7 +26,7 @@ _encode = DjangoJSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a stream has come: its version counts changes, its epoch names the history counted."""
+    """How far a stream has come: the version counts changes, the epoch names their history."""
 
     epoch: str
     version: int
@@ -48,10 +48,10 @@ ZERO = Position("", 0)  # no inbox row yet: any epoch follows it
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """A hint that `topic` moved from `after` to `version`, with the frame inside when it is at hand.
+    """A hint that `topic` moved from `after` to `version`; with the frame, when it is at hand.
 
-    Topics: "inbox.<pk>", "public", "batch" and "control". An empty frame says only "something changed,
-    ask the database". Nudges may be lost, repeated or reordered: the database is the truth.
+    Topics: "inbox.<pk>", "public", "batch" and "control". An empty frame says only "something
+    changed, ask the database". Nudges may be lost, repeated or reordered.
     """
 
     topic: str
@@ -115,7 +115,7 @@ def reset(
     counts: Mapping[str, int] | None,
     next: str | None = None,
 ) -> bytes:
-    """A fresh start of `stream` where history does not reach; `reason` is epoch, floor, future or behind."""
+    """A fresh start of `stream`; `reason` is "epoch", "floor", "future" or "behind"."""
     frame: dict[str, Any] = {"type": "reset", "stream": stream, "epoch": epoch, "version": version}
     frame |= {"reason": reason, "items": list(items), "next": next}
     if counts is not None:
@@ -155,7 +155,11 @@ def heartbeat(streams: Mapping[str, Position]) -> bytes:
 
 
 def reply(
-    id: str, *, version: int | None = None, counts: Mapping[str, int] | None = None, changed: int = 0
+    id: str,
+    *,
+    version: int | None = None,
+    counts: Mapping[str, int] | None = None,
+    changed: int = 0,
 ) -> bytes:
     """The answer to a command that was done."""
     answer: dict[str, Any] = {"type": "reply", "id": id, "ok": True, "changed": changed}

@@ -1,9 +1,9 @@
-"""All connections of one process, and what reaches them. Knows bytes and topics, never the database.
+"""All connections of one process, and what reaches them. Knows bytes and topics, no database.
 
-A nudge costs one range check, then a loop over those in step with its topic: one prepared message for
-all, each send started at once. Whoever can't take it leaves `live` and becomes a lagging cursor: its
-pending send is finished, then it is caught up from the database and comes back. So one slow socket
-never delays another, and costs no more memory than its cursor.
+A nudge costs one range check, then a loop over those in step with its topic: one prepared message
+for all, each send started at once. Whoever can't take it (a slow consumer) leaves `live`: it is a
+lagging cursor, whose pending send is finished before it is caught up from the database and comes
+back. So one slow socket never delays another, and costs no more memory than its cursor.
 """
 
 from __future__ import annotations
@@ -13,101 +13,24 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from clarion.conf import settings
 from clarion.realtime import frames
 from clarion.realtime.brokers import shard
 from clarion.realtime.brokers.base import Broker
+from clarion.realtime.connection import SLOW, Carrier, Caught, Connection, Source, Unavailable
 from clarion.realtime.eager import start
 from clarion.realtime.frames import EPHEMERAL, Nudge, Position, unpack
 from clarion.realtime.topic import Topic, Verdict, judge
 
 logger = logging.getLogger("clarion")
 
-SLOW, INSUFFICIENT = 4001, 4002
-Send = Callable[[Any], Coroutine[Any, Any, None]]
-
 _PACE = 256  # sends between two turns of the loop
 _QUEUED_AT_MOST = 64  # frames waiting for a large audience
 _READS = 4  # attempts to get in step before the database's word is taken as it is
 _FAREWELL = 5.0  # seconds a closing client has to take our goodbye
 _LINGER = 30.0  # seconds a topic without connections is still held
-
-
-class Caught(Protocol):
-    """What the database says about a stream: where it stands and the frames that lead there."""
-
-    @property
-    def position(self) -> Position: ...
-    @property
-    def frames(self) -> list[bytes]: ...
-
-
-class Unavailable(Exception):  # noqa: N818 - says what is, not what went wrong
-    """The connection can't be served now, or ever; `code` is what to close it with."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Source(Protocol):
-    """Where missing frames come from."""
-
-    async def read(
-        self, connection: Connection, cursors: Mapping[Topic, Position | None]
-    ) -> Mapping[Topic, Caught]:
-        """The frames from each cursor to where the stream stands. Raise `Unavailable`."""
-
-    def heal(self, topic: Topic) -> None:
-        """Soon, read what is missing from `topic.position` on, and give it to `Hub.refill`."""
-
-
-class Carrier(Protocol):
-    """How frames become messages of a transport."""
-
-    @property
-    def heartbeat(self) -> int: ...  # seconds
-    def message(self, frame: bytes, mark: str | None) -> Any:
-        """`mark` names the stream and the position that a client holds after this frame."""
-
-    def farewell(self, frame: bytes, code: int) -> list[Any]:
-        """The messages that end a connection."""
-
-
-class Connection:
-    """One client. `send` is the server's; a message given to it is never changed."""
-
-    __slots__ = (
-        "allowance", "carrier", "client", "closing", "inbox", "person",
-        "public", "send", "slot", "task",
-    )  # fmt: skip
-
-    def __init__(self, carrier: Carrier, send: Send, client: str, person: Any = None) -> None:
-        self.carrier = carrier
-        self.send = send
-        self.client = client
-        self.person = person  # who it is (auth.Identity), None for an anonymous visitor
-        self.task: asyncio.Task[Any] | None = asyncio.current_task()
-        self.inbox: Topic | None = None
-        self.public: Topic | None = None
-        self.closing = 0  # the code, once it is being closed
-        self.allowance = 0.0  # until when the frames that it sent use up what it may send
-        self.slot: set[Connection] | None = None
-
-    def topics(self) -> list[Topic]:
-        return [topic for topic in (self.inbox, self.public) if topic is not None]
-
-    def abort(self) -> None:
-        """Give up on a peer that takes nothing, not even a goodbye."""
-        # A transport that is only closed waits for its buffer to drain, here for ever.
-        server = getattr(self.send, "__self__", None)
-        transport = getattr(server, "transport", None)
-        if transport is not None:
-            transport.abort()
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Hub:
@@ -131,7 +54,7 @@ class Hub:
         return (each for wheel in self._wheels.values() for slot in wheel for each in slot)
 
     async def enter(self, connection: Connection, pk: Any = None) -> None:
-        """Take in a connection of the user `pk` (None: a visitor). Its topics are held from now on."""
+        """Take in a connection of the user `pk` (None: a visitor), and hold its topics."""
         wheel = self._wheels.get(connection.carrier)
         if wheel is None:
             wheel = [set() for _ in range(connection.carrier.heartbeat)]
@@ -220,7 +143,7 @@ class Hub:
             topic.pass_by(nudge)
 
     def refill(self, topic: Topic, caught: Caught) -> None:
-        """What was missing is here: frames that lead from where `topic` was to `caught.position`."""
+        """What was missing is here: frames from where `topic` was to `caught.position`."""
         if topic.position is None or caught.position == topic.position:
             return
         same = caught.position.epoch == topic.position.epoch
@@ -249,7 +172,7 @@ class Hub:
             self.spawn(self._pump(topic, topic.queue))
 
     async def _pump(self, topic: Topic, queue: deque[tuple[bytes, Position | None]]) -> None:
-        """A large audience gets one frame after the other, in portions, so that others get a turn."""
+        """A large audience gets a frame in portions, so that others get a turn."""
         while queue:
             frame, to = queue.popleft()
             members = tuple(topic.live)
@@ -327,16 +250,16 @@ class Hub:
         greet: Callable[[Mapping[Topic, Any]], bytes] | None = None,
         answer: bool = False,
     ) -> None:
-        """Bring a connection from `cursors` (None: from now on) into step. The only way into `live`.
+        """Bring a connection from `cursors` (None: from now) into step: the only way into `live`.
 
-        `greet` makes a first frame of what was read; with `answer` each topic gets at least one frame.
+        `greet` makes a first frame of what was read; with `answer` each topic gets some frame.
         Raises `Unavailable`, TimeoutError for a peer that takes nothing, or what `send` raises.
         """
         joining = tuple(cursors)
         for topic in joining:
             topic.begin_joining()
         try:
-            await self._settle(connection, dict(cursors), greet, answer)
+            await self._settle(connection, dict(cursors), greet, answer=answer)
         finally:
             for topic in joining:
                 topic.end_joining()
@@ -346,32 +269,25 @@ class Hub:
         connection: Connection,
         cursors: dict[Topic, Position | None],
         greet: Callable[[Mapping[Topic, Any]], bytes] | None,
-        answer: bool,  # noqa: FBT001
+        *,
+        answer: bool,
     ) -> None:
-        for attempt in range(_READS):
+        for attempt in range(1, _READS + 1):
             read = await self._source.read(connection, cursors)
-            if greet is not None:
+            if greet is not None and attempt == 1:
                 await self._give(connection, greet(read), None)
-                greet = None
             for topic, caught in read.items():
-                cursor = cursors.pop(topic)
-                await self._replay(connection, topic, cursor, caught, answer=answer)
-                last = attempt == _READS - 1
-                reached = await self._join(connection, topic, caught.position, force=last)
+                del cursors[topic]
+                await self._replay(connection, topic, caught, answer=answer and attempt == 1)
+                force = attempt == _READS
+                reached = await self._join(connection, topic, caught.position, force=force)
                 if reached is not None:
                     cursors[topic] = reached
             if not cursors or connection.closing:
                 return
-            answer = False
 
     async def _replay(
-        self,
-        connection: Connection,
-        topic: Topic,
-        cursor: Position | None,
-        caught: Caught,
-        *,
-        answer: bool,
+        self, connection: Connection, topic: Topic, caught: Caught, *, answer: bool
     ) -> None:
         found = caught.frames
         if answer and not found:
@@ -418,9 +334,7 @@ class Hub:
     def heartbeat(self, connection: Connection) -> bytes:
         return frames.heartbeat({topic.stream: topic.verified for topic in connection.topics()})
 
-    def shut(
-        self, connection: Connection, code: int, retry: tuple[int, int] | None = None
-    ) -> None:
+    def shut(self, connection: Connection, code: int, retry: tuple[int, int] | None = None) -> None:
         """Say goodbye and close. The connection hears nothing else from now on."""
         if connection.closing:
             return

@@ -1,7 +1,7 @@
 """The server-sent events carrier (WHATWG HTML 9.2): the same frames where WebSocket can't pass.
 
-`serve` is a raw ASGI application, which `clarion.asgi.mount` puts before Django: a connection costs a
-quarter of what it costs in a view. `stream_view` is for sites that only include `clarion.urls`.
+`serve` is a raw ASGI application, which `clarion.asgi.mount` puts before Django: a connection costs
+a quarter of what it costs in a view. `stream_view` is for sites that only include `clarion.urls`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 from clarion.exceptions import BadCursor
 from clarion.realtime import auth, feed, frames, stream, tickets
 from clarion.realtime.auth import Identity
-from clarion.realtime.hub import Carrier, Connection, Unavailable
+from clarion.realtime.connection import Carrier, Connection, Unavailable
 from clarion.realtime.websocket import Receive, Scope, Send
 
 _HEADERS = {
@@ -29,7 +29,9 @@ _HEADERS = {
 }
 _OPENING = b"retry: 1000\n\n"
 _HELD_AT_MOST = 32  # messages between the hub and a Django response
-_STAYS_AWAY = 4500  # close codes from here on tell a client not to come back: 204 for an EventSource
+_STAYS_AWAY = (
+    4500  # close codes from here on tell a client not to come back: 204 for an EventSource
+)
 
 
 class _EventStream:

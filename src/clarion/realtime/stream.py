@@ -1,4 +1,4 @@
-"""One client's resumable flow, whatever carries it: admission, hello, and the commands of the protocol."""
+"""One client's resumable flow, whatever carries it: admission, hello, and its commands."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from clarion.conf import settings
 from clarion.exceptions import BadCursor, InvalidMark
 from clarion.realtime import frames
 from clarion.realtime.auth import FORBIDDEN, UNAUTHENTICATED, Identity
+from clarion.realtime.connection import Carrier, Connection, Send, Unavailable
 from clarion.realtime.feed import RESTARTING, Feed
 from clarion.realtime.frames import Position
-from clarion.realtime.hub import Carrier, Connection, Send, Unavailable
 from clarion.realtime.topic import Topic
 
 BAD_PROTOCOL, TOO_MANY_CONNECTIONS, TOO_MANY_FRAMES = 4503, 4504, 4006
@@ -44,8 +44,8 @@ async def open_stream(
 ) -> Connection:
     """Admit a client, greet it, and bring it from its cursors into step.
 
-    `wanted` is the primary key in the address, if there is one. Raise `Unavailable` with a close code;
-    the connection has been let go then. Whoever gets it calls `feed.hub.leave` in the end.
+    `wanted` is the primary key in the address, if there is one. Raise `Unavailable` with a close
+    code; the connection has been let go then. Whoever gets it calls `feed.hub.leave` in the end.
     """
     _admit(feed, person, wanted)
     connection = Connection(carrier, send, f"{_PROCESS}{next(_number):x}", person)

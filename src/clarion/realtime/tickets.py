@@ -1,4 +1,4 @@
-"""Short signed tickets: they let a client in without a cookie and without reading the database."""
+"""Short signed tickets: they let a client in without a cookie or a look at the database."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.core.signing import BadSignature, SignatureExpired, TimestampSigner, b64_decode, b64_encode
+from django.core.signing import (
+    BadSignature,
+    SignatureExpired,
+    TimestampSigner,
+    b64_decode,
+    b64_encode,
+)
 
 from clarion.conf import settings
 from clarion.realtime.auth import EXPIRED, UNAUTHENTICATED, Identity, identity_of
-from clarion.realtime.hub import Unavailable
+from clarion.realtime.connection import Unavailable
 
 PREFIX = "ticket."  # of the WebSocket sub-protocol that carries one; browsers can't send headers
 
@@ -21,7 +27,7 @@ PREFIX = "ticket."  # of the WebSocket sub-protocol that carries one; browsers c
 def issue(request: Any) -> str:
     """A ticket for the signed-in user of `request`, good for TICKET_AGE seconds.
 
-    It may stand in a WebSocket sub-protocol, so it has none of the characters RFC 9110 forbids there.
+    It may stand in a WebSocket sub-protocol, so it has only characters of a token (RFC 9110).
     """
     person = identity_of(request.user, request.session)
     held = [person.pk, person.session, person.credential, person.expires]
@@ -30,7 +36,7 @@ def issue(request: Any) -> str:
 
 
 def read(ticket: str) -> Identity:
-    """Who holds the ticket. Raise `Unavailable` with 4004 if it is too old, with 4500 if it isn't ours.
+    """Who holds the ticket. Raise `Unavailable`: 4004 if it is too old, 4500 if it isn't ours.
 
     Whether they are still active and the password is the same is checked with the first position.
     """

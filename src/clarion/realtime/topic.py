@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clarion.realtime.frames import ZERO, Nudge, Position
 
 if TYPE_CHECKING:
-    from clarion.realtime.hub import Connection
+    from clarion.realtime.connection import Connection
 
 _HEARD_AT_MOST = 64  # nudges kept for those who are joining; beyond that they read again
 
@@ -21,7 +21,7 @@ class Verdict(Enum):
 
 
 def judge(at: Position, nudge: Nudge) -> Verdict:
-    """What `nudge` is to somebody who is at `at`. Ranges decide, so coalescing never looks like loss."""
+    """What `nudge` is to somebody at `at`. Ranges decide, so coalescing never looks like loss."""
     same = nudge.epoch == at.epoch or at == ZERO
     if not nudge.frame and not nudge.version:
         return Verdict.GAP  # it only says that something changed
@@ -40,7 +40,7 @@ def behind(at: Position, other: Position) -> bool:
 
 
 class Topic:
-    """The position is the topic's, not each connection's: all who are `live` are in step with it."""
+    """The position is the topic's, not each connection's: all who are `live` are in step."""
 
     __slots__ = (
         "connections",

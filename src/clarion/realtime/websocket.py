@@ -12,7 +12,7 @@ from clarion.conf import settings
 from clarion.exceptions import BadCursor
 from clarion.realtime import auth, feed, frames, stream, tickets
 from clarion.realtime.auth import Identity
-from clarion.realtime.hub import Connection, Unavailable
+from clarion.realtime.connection import Connection, Unavailable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -20,7 +20,7 @@ Send = Callable[[Any], Any]
 
 
 class _WebSocket:
-    """Frames as text messages. The answer to a ping is a heartbeat, so nobody needs to time ours."""
+    """Frames as text messages."""
 
     @property
     def heartbeat(self) -> int:

@@ -21,10 +21,10 @@ _SCRIPT_ESCAPES = {ord(">"): "\\u003E", ord("<"): "\\u003C", ord("&"): "\\u0026"
 
 @register.inclusion_tag("clarion/bell.html", takes_context=True)
 def clarion_bell(context: template.Context, badge: str = "unseen", **more: str) -> dict[str, Any]:
-    """The bell: `{% clarion_bell %}`, with `badge="unread"`, `toasts="off"`, `class="..."` as wanted.
+    """The bell: `{% clarion_bell %}`; `badge="unread"`, `toasts="off"`, `class="..."` as wanted.
 
-    Shows nothing to visitors who aren't signed in, unless PUBLIC_ANONYMOUS is set. Scripts carry the
-    page's CSP nonce: the context's or request's `csp_nonce`, if there is one.
+    Shows nothing to visitors who aren't signed in, unless PUBLIC_ANONYMOUS is set. Scripts carry
+    the page's CSP nonce: the context's or request's `csp_nonce`, if there is one.
     """
     request = _request(context)
     snapshot = bell.snapshot(request)
@@ -59,7 +59,7 @@ def _request(context: template.Context) -> HttpRequest:
 
 
 def _import_map() -> SafeString | None:
-    """Where static files have hashed names, the bell's `import "./clarion.js"` must find its own."""
+    """Where static files have hashed names, `import "./clarion.js"` must find the right one."""
     asked = urljoin(static("clarion/clarion-bell.js"), "clarion.js")
     found = static("clarion/clarion.js")
     if asked == found:

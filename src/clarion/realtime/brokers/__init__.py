@@ -1,4 +1,4 @@
-"""How nudges travel between processes: at most once, and that is enough, for the database is the truth."""
+"""How nudges travel between processes: at most once, for the database is the truth."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shard(topic: str) -> str:
 
 
 def get_broker() -> Broker:
-    """The broker that CLARION['BROKER'] names; one for each value, for as long as the process lives.
+    """The broker that CLARION['BROKER'] names: one for each value while the process lives.
 
     Raises:
         ImproperlyConfigured: it names nothing that is known, or its package isn't installed.

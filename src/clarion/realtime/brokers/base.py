@@ -35,8 +35,8 @@ class Broker(ABC):
     def attach(self, receive: Receive, resync: Callable[[], None]) -> Line:
         """Open a line for the running event loop.
 
-        `receive` is called in that loop with each message. `resync` is called when messages may have
-        been lost, as after a broken connection.
+        `receive` is called in that loop with each message. `resync` is called when messages may
+        have been lost, as after a broken connection.
         """
 
 
@@ -48,7 +48,7 @@ class Line(ABC):
 
     @abstractmethod
     async def subscribe(self, topic: str) -> None:
-        """Hold `topic`. Returns when messages come from now on, or after a second when they don't."""
+        """Hold `topic`. Returns when messages come, or after a second when they don't."""
 
     @abstractmethod
     async def unsubscribe(self, topic: str) -> None:
@@ -160,7 +160,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def namespaced(topic: str) -> str:
-    """The name of `topic` outside. Sites that share a Redis don't hear each other: the key differs."""
+    """The name of `topic` outside. Sites that share a Redis don't hear each other: keys differ."""
     secret: Any = django_settings.SECRET_KEY
     space = hashlib.blake2s(str(secret).encode(), digest_size=4, person=b"clarion").hexdigest()
     return f"clarion.{space}.{topic}"

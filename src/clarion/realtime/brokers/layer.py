@@ -55,7 +55,7 @@ class LayerBroker(Broker):
 
 
 class LayerLine(RemoteLine):
-    """One channel and one receive loop, however many connections; memberships are renewed in time."""
+    """One channel, however many connections; its memberships are renewed in time."""
 
     def __init__(self, alias: str, receive: Receive, resync: Callable[[], None]) -> None:
         self._layer: Any = get_channel_layer(alias)

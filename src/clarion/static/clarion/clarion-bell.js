@@ -1,5 +1,5 @@
 // <clarion-bell>: see docs/howto/bell.md. Each id and class of its shadow tree is a ::part() too.
-import { createInbox, safeUrl } from "./clarion.js";
+import { createInbox, safeUrl, Timers } from "./clarion.js";
 
 const ICONS = {
   bell: "M6 9.5a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4s2-1.5 2-6.5m4 10a2 2 0 0 0 4 0",
@@ -13,8 +13,7 @@ const ICONS = {
   archived: "M3 5h18v4H3zm2 4v10h14V9m-9 4h4",
   unarchived: "M12 19V9m-4 4 4-4 4 4M4 5h16",
   pinned: "M8 4h8l-1 6 3 4H6l3-4zm4 10v6",
-  more: "M5 12h0m7 0h0m7 0h0",
-  help: "M8 8a4 4 0 1 1 5 4q-1 .5-1 2m0 4h0",
+  more: "M4 12h2m5 0h2m5 0h2M5 11v2m7-2v2m7-2v2",
   close: "M6 6l12 12m0-12L6 18",
 };
 const STATES = {
@@ -101,7 +100,7 @@ a.title::after { content: ""; position: absolute; inset: 0; }
 #more { display: block; margin: 8px auto; }
 #empty { padding: 56px 24px; color: var(--dim); text-align: center; }
 #empty svg { width: 40px; margin: 0 auto 12px; }
-#bones { height: 200px; margin: 16px; background: repeating-linear-gradient(var(--line) 0 44px, var(--bg) 0 64px); animation: 1s infinite alternate rise; }
+#bones { height: 148px; margin: 16px; border-radius: 8px; background: var(--line); animation: 1s infinite alternate rise; }
 #bar { margin: 8px; padding: 6px 14px; border-radius: 8px; background: var(--fg); color: var(--bg); }
 #bar button { background: none; text-decoration: underline; }
 #footer, #help { border-top: 1px solid var(--line); }
@@ -129,31 +128,25 @@ class ClarionBell extends HTMLElement {
   #articles = new Map();
   #held = new Set(); // arrived above somebody who is reading
   #arrivals = 0;
-  #announcedAt = 0;
   #tellSeen = false;
   #failed = false;
-  #timers = {};
-  #connected
+  #timers = new Timers();
+  #connected;
 
   connectedCallback() {
     if (!this.#$) this.#build();
     this.inbox ??= this.#connect();
     this.inbox.start();
-    const times = this.#$.list.getElementsByTagName("time");
-    const tick = () => {
-      for (const time of times) time.textContent = this.#ago(time.dateTime);
-    };
-    this.#timers.minute = setInterval(tick, 60_000);
     const { signal } = (this.#connected = new AbortController());
     for (const name of ["pointerdown", "resize", "scroll"]) addEventListener(name, this, { signal });
+    this.#tick();
     this.#draw();
   }
 
   disconnectedCallback() {
     this.inbox.stop();
     this.#connected.abort();
-    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
-    this.#timers = {};
+    this.#timers.stop();
   }
 
   handleEvent(event) {
@@ -178,6 +171,7 @@ class ClarionBell extends HTMLElement {
   }
 
   #build() {
+    const page = this.getAttribute("page");
     const strings = document.getElementById(this.getAttribute("strings"));
     if (strings) this.#strings = JSON.parse(strings.textContent);
     const root = this.attachShadow({ mode: "open" });
@@ -203,8 +197,8 @@ class ClarionBell extends HTMLElement {
           el("button#more", { onclick: () => this.#load() })),
         el("dl#help", { hidden: "" }, ...Object.entries(HELP).flatMap(([key, text]) => [el("dt", {}, key), el("dd", {}, t(text))])),
         el("div#bar", { hidden: "" }),
-        el("div#footer", {}, el("a#seeAll", { href: safeUrl(this.getAttribute("page")) }, t("See all notifications")),
-          this.#button("help", t("Keyboard shortcuts"), () => this.#$.help.toggleAttribute("hidden")))),
+        el("div#footer", {}, page && el("a#seeAll", { href: safeUrl(page) }, t("See all notifications")),
+          el("button.icon quick", { "aria-label": t("Keyboard shortcuts"), onclick: () => this.#$.help.toggleAttribute("hidden") }, "?"))),
       el("div#menu", { ...floating, role: "dialog", "aria-label": t("More actions"), onkeydown: ({ key }) => key === "Escape" && this.#leaveMenu() }),
       el("div#toasts", { ...floating, role: "region", "aria-label": t("Notifications") }),
       el("div#status", { class: "sr", role: "status" }),
@@ -288,12 +282,10 @@ class ClarionBell extends HTMLElement {
   }
 
   #soon() {
-    this.#timers.draw ??= setTimeout(() => this.#draw());
+    this.#timers.once("draw", 0, () => this.#draw());
   }
 
   #draw() {
-    clearTimeout(this.#timers.draw);
-    delete this.#timers.draw;
     this.#drawBell();
     if (this.isOpen) this.#drawPanel();
   }
@@ -405,6 +397,11 @@ class ClarionBell extends HTMLElement {
     return el(href ? "a.title" : "span.title", { id, dir: "auto", ...(href && link) }, item.title || item.message);
   }
 
+  #tick() {
+    for (const time of this.#$.list.getElementsByTagName("time")) time.textContent = this.#ago(time.dateTime);
+    this.#timers.start("tick", 60_000, () => this.#tick());
+  }
+
   #action(item, { label, url, method }, at) {
     const href = safeUrl(url);
     const post = () => this.#try(this.inbox.act(item, href).then(() => this.#tell("Done")));
@@ -469,11 +466,8 @@ class ClarionBell extends HTMLElement {
 
   /** Away in 8 s, but not from under a pointer or the focus. */
   #linger(name, element, away) {
-    const stay = () => clearTimeout(this.#timers[name]);
-    const go = () => {
-      stay();
-      this.#timers[name] = setTimeout(away, 8000);
-    };
+    const stay = () => this.#timers.stop(name);
+    const go = () => this.#timers.start(name, 8000, away);
     Object.assign(element, { onpointerenter: stay, onfocusin: stay, onpointerleave: go, onfocusout: go });
     go();
   }
@@ -531,16 +525,13 @@ class ClarionBell extends HTMLElement {
     const critical = items.find(({ item }) => item.level === "critical");
     if (critical) this.#$.alert.textContent = critical.item.message;
     this.#arrivals += items.length;
-    this.#timers.announce ??= setTimeout(() => this.#announce(), Math.max(1000, this.#announcedAt + 5000 - Date.now()));
+    this.#timers.once("announce", 5000, () => this.#announce());
   }
 
-  /** At most every 5 s, however many arrive. */
+  /** One sentence, however many arrived in these 5 s. */
   #announce() {
-    const n = this.#arrivals;
-    this.#$.status.textContent = this.#t(n === 1 ? "{n} new notification" : "{n} new notifications", n);
+    this.#$.status.textContent = this.#t("{n} new notifications", this.#arrivals);
     this.#arrivals = 0;
-    this.#announcedAt = Date.now();
-    delete this.#timers.announce;
   }
 
   #toast(item) {
@@ -578,10 +569,8 @@ function icon(name, label) {
   const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
   path.setAttribute("d", ICONS[name]);
   svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute(label ? "aria-label" : "aria-hidden", label ?? true);
-  if (label) svg.setAttribute("role", "img");
   svg.append(path);
-  return svg;
+  return Object.assign(svg, label ? { role: "img", ariaLabel: label } : { ariaHidden: true });
 }
 
 /** Below its anchor, or above where there is more room. */
@@ -596,4 +585,4 @@ function place({ style, offsetWidth, offsetHeight }, anchor) {
   style.maxHeight = `${Math.min(640, under ? below : above)}px`;
 }
 
-if (!customElements.get("clarion-bell")) customElements.define("clarion-bell", ClarionBell);
+customElements.define("clarion-bell", ClarionBell);

@@ -1,8 +1,6 @@
-/**
- * An inbox without a user interface (docs/howto/bell.md; types in clarion.d.ts). Frames may be lost,
- * repeated or reordered: as each covers a range of versions, this converges to the server's rows.
- */
-const MAX_ITEMS = 1000; // more than this is forgotten and fetched again
+// An inbox without a user interface: see docs/howto/bell.md, and clarion.d.ts for the types. Frames
+// may be lost, repeated or reordered; each covers a range of versions.
+const FORGET_ABOVE = 1000; // items
 const PATCHES = {
   seen: { seen: true },
   read: { seen: true, read: true },
@@ -39,7 +37,7 @@ class Inbox extends EventTarget {
   #link;
   #channel;
   #leader = false;
-  #started
+  #started;
   #targets = {}; // told of by the server
   #timers = new Timers();
   #unacknowledged = 0;
@@ -60,7 +58,7 @@ class Inbox extends EventTarget {
   start() {
     if (this.#started) return;
     const { signal } = (this.#started = new AbortController());
-    addEventListener("pageshow", this); // for ever: it starts again from the back/forward cache
+    addEventListener("pageshow", this); // for ever: the page may be restored
     for (const name of ["online", "offline", "pagehide"]) addEventListener(name, this, { signal });
     document.addEventListener("visibilitychange", this, { signal });
     if (!navigator.locks) return this.#lead(); // insecure context: a socket for each tab
@@ -77,7 +75,7 @@ class Inbox extends EventTarget {
   stop() {
     this.#leader = false;
     this.#link.stop();
-    this.#timers.stop(...this.#timers.keys());
+    this.#timers.stop();
     this.#channel?.close();
     this.#started?.abort();
     this.#channel = this.#started = null;
@@ -141,9 +139,7 @@ class Inbox extends EventTarget {
   }
 
   async act(item, url) {
-    const { href, origin } = new URL(url, document.baseURI);
-    if (origin !== location.origin) throw failure(400, "An action posts to its own site only");
-    await this.#request("POST", href);
+    await this.#request("POST", new URL(url, document.baseURI));
     await this.mark("read", [item.id]);
   }
 
@@ -154,6 +150,7 @@ class Inbox extends EventTarget {
     if (method === "POST" && csrf) headers[csrfHeader] = csrf();
     const response = await fetch(new URL(path, new URL(api, document.baseURI)), {
       method,
+      mode: "same-origin", // nobody else gets the CSRF token
       headers,
       body: JSON.stringify(body),
       keepalive: method === "POST",
@@ -207,9 +204,10 @@ class Inbox extends EventTarget {
   }
 
   #resume() {
+    if (this.#timers.has("answer")) return;
+    this.#timers.start("answer", 5000, () => this.#link.lost());
     const message = { type: "resume", ...Object.fromEntries(this.#store.query()) };
-    if (!this.#leader || !this.#link.send(message)) return this.#catchUp();
-    this.#timers.once("answer", 5000, () => this.#link.lost());
+    if (!this.#link.send(message)) this.#catchUp();
   }
 
   /** For tabs without a socket, and transports without a way back. */
@@ -267,7 +265,7 @@ class Inbox extends EventTarget {
   }
 
   handleEvent({ type, persisted }) {
-    if (type === "pagehide") this.stop(); // the back/forward cache keeps no sockets
+    if (type === "pagehide") this.stop(); // it may be restored
     else if (persisted) this.start();
     else if (document.hidden) return;
     else if (this.#leader) this.#link.probe();
@@ -314,7 +312,7 @@ class Store {
     const arrived = items.map((item) => this.#put(item, true)).filter(Boolean);
     for (const mark of marks) this.#markAll({ ...mark, version });
     if (!frame.more) this.#move(frame); // else its rest is to come
-    if (this.items.size > MAX_ITEMS) this.#forget();
+    if (this.items.size > FORGET_ABOVE) this.#forget();
     return arrived;
   }
 
@@ -438,7 +436,7 @@ class Link {
   #on;
   #mode = 0;
   #running = false;
-  #connection
+  #connection;
   #socket;
   #up = false;
   #failures = 0;
@@ -488,7 +486,7 @@ class Link {
     }
   }
 
-  /** The cookie would do, but not on another origin, nor after 4004. */
+  /** For another origin, and after 4004. */
   async #renewTicket() {
     const options = this.#options;
     if (performance.now() > 540_000) options.ticket = null; // the page's own lives 10 minutes
@@ -559,6 +557,7 @@ class Link {
   }
 
   lost(code) {
+    if (!this.#running) return;
     const up = this.#up;
     this.#close();
     this.#running = !(code >= 4500);
@@ -588,14 +587,14 @@ class Link {
   }
 
   #close() {
-    this.#timers.stop(...this.#timers.keys());
+    this.#timers.stop();
     this.#connection?.abort();
     this.#socket = null;
     this.#up = false;
   }
 }
 
-class Timers extends Map {
+export class Timers extends Map {
   start(name, delay, step) {
     this.stop(name);
     this.set(name, setTimeout(() => this.delete(name) && step(), delay));
@@ -606,6 +605,7 @@ class Timers extends Map {
   }
 
   stop(...names) {
+    if (!names.length) names = [...this.keys()];
     for (const name of names) clearTimeout(this.get(name)), this.delete(name);
   }
 }
