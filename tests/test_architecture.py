@@ -20,7 +20,8 @@ LAYERS = {
     "ground": ("conf", "exceptions", "schema"),
     "contracts": (
         "types", "audiences", "runner",
-        "realtime.frames", "realtime.topic", "realtime.hub", "realtime.eager", "realtime.brokers",
+        "realtime.frames", "realtime.topic", "realtime.connection", "realtime.hub",
+        "realtime.eager", "realtime.collector", "realtime.brokers",
     ),
     "nouns": ("models", "items", "preferences"),
     "ledger": ("ledger",),
@@ -34,7 +35,7 @@ LAYERS = {
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names}
 VERBS = LAYERS["verbs"]
 #: Know bytes and topics; tested without a database.
-WITHOUT_ORM = ("realtime.hub", "realtime.topic", "realtime.frames", "realtime.brokers")
+WITHOUT_ORM = tuple(name for name in LAYERS["contracts"] if name.startswith("realtime."))
 #: Modules that exist for the sake of a package.
 OPTIONAL = {
     "realtime.brokers.redis": {"redis"},

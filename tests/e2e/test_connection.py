@@ -216,7 +216,9 @@ def test_whatever_is_lost_repeated_or_reordered_the_screen_ends_as_the_database(
     screen.page.evaluate("dispatchEvent(new Event('online'))")  # what a returning network does
 
     fresh = elsewhere.request.get(alice.url + "/notifications/api/inbox/").json()
-    screen.expect_titles(*[item["title"] for item in fresh["items"]])
+    titles = [item["title"] for item in fresh["items"]]
+    # A resume whose answer was lost is given up after 5 s, then there is a new connection.
+    expect(screen.titles).to_have_text(titles, timeout=40_000)
     screen.expect_unread(*[item["title"] for item in fresh["items"] if not item["read"]])
     unread = fresh["counts"]["unread"]
     name = f"Notifications, {unread} unread" if unread else "Notifications"

@@ -153,11 +153,11 @@ def _work(writer: Writer) -> None:
 stopped = threading.Event()
 
 
-def _wait_for_the_end() -> None:
+def wait_for_the_end() -> None:
     sys.stdin.read()
     stopped.set()
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     main(*sys.argv[1:])

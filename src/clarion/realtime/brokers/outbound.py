@@ -42,6 +42,7 @@ class Outbound:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._busy = False
+        self._sent = False  # anything since the last fault
 
     def put(self, topic: str, data: bytes) -> None:
         """Queue a message. Never blocks, never raises."""
