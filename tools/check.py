@@ -92,7 +92,7 @@ STEPS = (
     ),
     Step(
         name="suite", about="fast tests on SQLite", fast=True, compat=True,
-        command=(*PYTEST, "-m", "not (slow or e2e or hard)"),
+        command=(*PYTEST, "-n", "2", "-m", "not (slow or e2e or hard)"),
     ),
     Step(
         name="slow", about="slow tests on SQLite",

@@ -32,7 +32,8 @@ class Environment:
     def install_django(self) -> None:
         """Django as it is here, with what it needs, and nothing else."""
         pins = str(ROOT / "requirements" / "test.txt")
-        self._pip("install", "--constraints", pins, f"Django=={django_version()}")
+        self._pip("install", "--constraints", pins, *DJANGO_NEEDS)
+        self._pip("install", "--no-deps", f"Django=={django_version()}")
 
     def install_wheel(self, wheel: Path) -> None:
         """The wheel, and nothing on its account."""
@@ -56,6 +57,7 @@ class Environment:
         uv_call("pip", *arguments, "--python", str(self.python))
 
 
+DJANGO_NEEDS = ("asgiref", "sqlparse", "tzdata; sys_platform == 'win32'")
 FOREIGN = ("PYTHONPATH", "DJANGO_SETTINGS_MODULE", "CLARION_DB", "CLARION_BROKER")
 
 

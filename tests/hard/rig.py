@@ -15,6 +15,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,7 @@ class Member:
         if self.process is not None:
             kill(self.process)  # type: ignore[arg-type]
             self._close()
+            self.process = None
 
     def has_died(self) -> bool:
         """Whether it is dead; notes how."""
@@ -161,8 +163,9 @@ class Rig:
                     member.start()
             self.members["witness"].wait_until_ready()
             self._stack.enter_context(self.crowd)
+            self.wait_until(self._silent_ports, "servers that don't answer", START_TIMEOUT)
             self.crowd.join(self._clients(CLIENTS - LATE))
-            self.wait_until(self._all_are_connected, "the clients to connect", START_TIMEOUT)
+            self.wait_until(self._strangers, "clients without a connection", START_TIMEOUT)
             self._start_publishing()
         except BaseException:
             self.__exit__()
@@ -200,8 +203,20 @@ class Rig:
         person = self.people[number % len(self.people)]
         return (Notices if self.stock else carrier)(str(number), person, self.ports, SEED)
 
-    def _all_are_connected(self) -> bool:
-        return bool(self.crowd.look(lambda clients: all(client.connected for client in clients)))
+    def _silent_ports(self) -> list[int]:
+        silent = []
+        for port in self.ports:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    silent.append(port)
+        return silent
+
+    def _strangers(self) -> list[str]:
+        return list(
+            self.crowd.look(
+                lambda clients: [client.name for client in clients if not client.connected]
+            )
+        )
 
     def latecomers(self) -> None:
         """More people open the page, while all is under way."""
@@ -241,13 +256,13 @@ class Rig:
 
     # Waiting
 
-    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float) -> float:
-        """Returns how long it took."""
+    def wait_until(self, missing: Callable[[], object], what: str, seconds: float) -> float:
+        """Wait until nothing is `missing`. Returns how long it took."""
         began = time.monotonic()
-        while not condition():
+        while found := missing():
             self.mend()
             if time.monotonic() - began > seconds:
-                pytest.fail(f"waited {seconds} s for {what}\n{self.logs()}")
+                pytest.fail(f"seed {SEED}: {what} after {seconds} s: {found}\n{self.logs()}")
             time.sleep(0.05)
         return time.monotonic() - began
 
@@ -267,12 +282,12 @@ class Rig:
         publisher.process.stdin.close()
         publisher.process.wait(START_TIMEOUT)
         assert publisher.process.returncode == 0, tail(publisher.log)
-        publisher.process = None
+        publisher.kill()
 
     def come_to_rest(self) -> float:
         """Nobody writes any more: wait until every client is where its inbox is. Returns seconds."""
         self.stop_publishing()
-        return self.wait_until(self._is_at_rest, "everything to arrive", REST_TIMEOUT)
+        return self.wait_until(self._unrest, "not at rest", REST_TIMEOUT)
 
     def settle_stock(self) -> tuple[int, int]:
         """How many notices were lost, and written, once no more of them come in."""
@@ -289,11 +304,11 @@ class Rig:
         ]
         return len(lost), len(notices)
 
-    def _is_at_rest(self) -> bool:
+    def _unrest(self) -> list[str]:
         stand = self.members["witness"].ask("positions")
         if stand["due"] or stand["unstamped"]:
-            return False
-        return not self.crowd.look(lambda clients: _behind(clients, stand))
+            return [f"{stand['due']} events and {stand['unstamped']} rows to do"]
+        return list(self.crowd.look(lambda clients: _behind(clients, stand)))
 
     def witness(self, question: str) -> Any:
         return self.members["witness"].ask(question)
@@ -306,14 +321,16 @@ class Rig:
 
 
 def _behind(clients: list[Client], stand: dict[str, Any]) -> list[str]:
-    def is_behind(client: Client) -> bool:
-        cursors = client.screen.query()
-        own = stand["inboxes"].get(str(client.person["pk"]))
-        return (own is not None and cursors.get("inbox") != own) or (
-            stand["public"] is not None and cursors.get("public") != stand["public"]
-        )
-
-    return [client.name for client in clients if is_behind(client)]
+    """Who isn't where their inbox or the public stream is."""
+    behind = []
+    for client in clients:
+        there = {"inbox": stand["inboxes"].get(str(client.person["pk"])), "public": stand["public"]}
+        here = client.screen.query()
+        for stream, position in there.items():
+            nothing_yet = position is None or position.endswith(".0")
+            if not nothing_yet and here.get(stream) != position:
+                behind.append(f"{client.name}: {stream} {here.get(stream)} of {position}")
+    return behind
 
 
 def tail(log: Path, lines: int = 25) -> str:

@@ -97,6 +97,14 @@ class Site:
 
         asyncio.run(serve())
 
+    @property
+    def feed(self) -> Any:
+        """The feed of the server's event loop."""
+        from clarion.realtime import feed
+
+        assert self.loop is not None
+        return feed._feeds[self.loop]
+
     def open(
         self,
         user: Any = None,

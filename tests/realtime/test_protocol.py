@@ -44,6 +44,12 @@ def test_every_example_is_valid(example: dict[str, Any]) -> None:
 def test_a_server_sends_what_is_documented_and_understands_what_is(site: Site, alice: Any) -> None:
     screen = site.open(alice, query="inbox=elsewhere.1&public=.0")
     heard: dict[str, Any] = {}
+    screen.send(type="ping")
+    while "heartbeat" not in heard:  # it is in step now, and hears what is never stored
+        frame = json.loads(screen.socket.recv(timeout=5))
+        validate(frame)
+        heard[frame["type"]] = frame
+
     notify("one", to=alice)
     announce("to all")
     toast(alice, "Saved")

@@ -131,18 +131,15 @@ def test_who_is_logged_out_is_told_and_the_stream_ends(
     assert stream.response.read().strip() == b""
 
 
-def test_a_stream_that_was_left_leaves_nothing_behind(events: Any, alice: Any) -> None:
-    from clarion.realtime import feed
-
+def test_a_stream_that_was_left_leaves_nothing_behind(site: Site, events: Any, alice: Any) -> None:
     stream = events(alice)
     stream.next("hello")
-    [here] = list(feed._feeds.values())
-    assert here.hub.count == 1
+    assert site.feed.hub.count == 1
 
     stream.close()
 
     until = time.monotonic() + 5
-    while here.hub.count:
+    while site.feed.hub.count:
         assert time.monotonic() < until
         time.sleep(0.05)
 

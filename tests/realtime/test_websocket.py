@@ -273,9 +273,7 @@ def test_who_may_no_longer_listen_is_closed(
     configure(RECONCILE_INTERVAL=0.2)
     screen = site.open(alice)
     screen.next("hello")
-    from clarion.realtime import feed
-
-    [each.reconcile_now() for each in list(feed._feeds.values())]
+    site.loop.call_soon_threadsafe(site.feed.reconcile_now)
 
     if change == "password":
         alice.set_password("another")
@@ -395,7 +393,6 @@ def test_a_nudge_that_is_lost_is_made_good(
     site: Site, alice: Any, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from clarion import ledger
-    from clarion.realtime import feed
 
     screen = site.open(alice)
     screen.next("hello")
@@ -404,7 +401,7 @@ def test_a_nudge_that_is_lost_is_made_good(
         notify("lost", to=alice)
     assert screen.hears_nothing("change", during=0.3)
 
-    [each.reconcile_now() for each in list(feed._feeds.values())]
+    site.loop.call_soon_threadsafe(site.feed.reconcile_now)
 
     assert screen.next("change")["items"][0]["title"] == "lost"
 
@@ -429,14 +426,10 @@ def test_the_next_nudge_shows_what_was_lost_before(
 def test_draining_sends_clients_elsewhere_with_a_window(site: Site, alice: Any) -> None:
     import asyncio
 
-    from clarion.realtime import feed
-
     screens = [site.open(alice) for _ in range(3)]
     for screen in screens:
         screen.next("hello")
-    [here] = list(feed._feeds.values())
-
-    asyncio.run_coroutine_threadsafe(here.drain(0.3), site.loop).result(5)
+    asyncio.run_coroutine_threadsafe(site.feed.drain(0.3), site.loop).result(5)
 
     for screen in screens:
         assert screen.next("bye")["retry"][1] >= 1000
