@@ -32,10 +32,10 @@ CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest", "-q")
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: The closing line of pytest ("12 passed, 1 skipped in 3.4s"), our own tools, or Django.
+#: The line of a tool's output that says how it went.
 CLOSING = re.compile(
-    r"^=*\s*(\d+ (?:passed|failed|skipped|deselected|error).*?)\s*=*$"
-    r"|^(\w+: .+)$|^(Ran \d+ tests? .+)$"
+    r"^=*\s*(\d+ (?:passed|failed|skipped|deselected|error).*?)\s*=*$"  # pytest
+    r"|^((?:bundle|wheel|extras|smoke|Success): .+|Found \d+ error.*|\d+ files? .+|Ran \d+ .+)$"
 )
 BOTH_SERVERS = "CLARION_DB and CLARION_BROKER"
 

@@ -266,9 +266,11 @@ def test_logging_out_closes_the_sockets_of_that_session_only(site: Site, alice: 
     elsewhere.next("heartbeat")
 
 
-@pytest.mark.parametrize("change", ["password", "deactivated", "deleted"])
+@pytest.mark.parametrize(
+    ("change", "code"), [("password", 4004), ("deactivated", 4501), ("deleted", 4501)]
+)
 def test_who_may_no_longer_listen_is_closed(
-    site: Site, configure: Callable[..., None], alice: Any, change: str
+    site: Site, configure: Callable[..., None], alice: Any, change: str, code: int
 ) -> None:
     configure(RECONCILE_INTERVAL=0.2)
     screen = site.open(alice)
@@ -283,7 +285,7 @@ def test_who_may_no_longer_listen_is_closed(
     else:
         type(alice).objects.filter(pk=alice.pk).delete()
 
-    assert screen.closed_with(within=5) == 4501
+    assert screen.closed_with(within=5) == code
 
 
 def test_a_ticket_lets_a_client_in_without_a_cookie(site: Site, alice: Any) -> None:
@@ -303,6 +305,9 @@ def test_a_ticket_is_worth_nothing_once_it_is_forged_old_or_revoked(
 
     alice.set_password("another")
     alice.save()
+    assert site.open(subprotocols=[f"ticket.{ticket}"]).closed_with() == 4004
+
+    type(alice).objects.filter(pk=alice.pk).update(is_active=False)
     assert site.open(subprotocols=[f"ticket.{ticket}"]).closed_with() == 4501
 
     configure(TICKET_AGE=1)

@@ -222,8 +222,9 @@ class Feed:
             person = connection.person
             if person is None or person.pk not in looked:
                 continue
-            if person.pk not in seen or seen[person.pk][0] != person.credential:
-                self.hub.shut(connection, REVOKED)
+            credential = seen[person.pk][0] if person.pk in seen else None
+            if credential != person.credential:
+                self.hub.shut(connection, _end_of(credential))
 
     async def _tick(self) -> None:
         second = int(self._loop.time())
@@ -367,8 +368,13 @@ def _allowed(connection: Connection, topic: Topic, answer: Answer | None) -> Cat
     if answer is None:
         raise Unavailable(REVOKED)
     if topic.pk is not _PUBLIC and answer.credential != connection.person.credential:
-        raise Unavailable(REVOKED)
+        raise Unavailable(_end_of(answer.credential))
     return answer.caught
+
+
+def _end_of(credential: str | None) -> int:
+    """Why a connection ends: another password now may come with a session that was kept."""
+    return REVOKED if credential is None else EXPIRED
 
 
 def _within(pk: Any, first: Any, last: Any) -> bool:
