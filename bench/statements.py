@@ -25,6 +25,17 @@ def recorded() -> Iterator[list[Statement]]:
         yield said
 
 
+class Counted:
+    """How many statements ran; keeps nothing of them, for where memory is measured."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, execute: Callable[..., Any], *statement: Any) -> Any:
+        self.number += 1
+        return execute(*statement)
+
+
 @dataclass(frozen=True)
 class Cost:
     """What the database says it did: milliseconds of planning and executing, pages touched."""

@@ -105,6 +105,7 @@ def _lost(journal: Journal, events: dict[str, Any], clients: list[Client]) -> li
         if not event["retracted"] and text in journal
         for client in clients
         if client.person["pk"] in journal[text]["to"] and event["id"] not in client.first
+        if journal[text]["intent"] > client.since  # who came later sees what is still listed: I7
     ]
 
 

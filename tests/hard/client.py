@@ -69,7 +69,7 @@ class Screen:
     # What comes in
 
     def apply(self, frame: Frame) -> list[Item] | None:
-        """Take a change or a reset. Returns what is new on this screen; None if a part is missing."""
+        """Take a change or a reset. Returns what is new here, or None where a part is missing."""
         if frame["type"] == "reset":
             return self._start_afresh(frame)
         stream, after, version = frame["stream"], frame["after"], frame["version"]
@@ -97,8 +97,14 @@ class Screen:
             missing |= told.version > cursor.version if known else True
         return missing
 
+    def greet(self, frame: Frame) -> bool:
+        """Take what a hello, a heartbeat or a poll says of the streams. See `behind`."""
+        if frame.get("counts") and "inbox" in frame["streams"]:
+            self._count({**frame["streams"]["inbox"], "counts": frame["counts"]})
+        return self.behind(frame["streams"])
+
     def add_page(self, page: Mapping[str, Any], generation: int) -> None:
-        """Take a page, whose position was read before its items, unless a fresh start came between."""
+        """Take a page, whose position was read before it. Dropped after a fresh start."""
         if generation != self.generation:
             return
         at = Cursor.parse(page["position"])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import need
+from tests.hard.rig import prepare
 
 if TYPE_CHECKING:
     from tools.services import Postgres, Valkey
+
+TEMPLATE = "a_site"
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +41,29 @@ def _running(name: str, **options: Any) -> Any:
         need(None, str(error))
 
 
+@pytest.fixture(scope="session")
+def people(postgres: Postgres) -> list[dict[str, Any]]:
+    """Everybody in the database that the others are copied from."""
+    _create(postgres, f'"{TEMPLATE}"')
+    return prepare(_url(postgres, TEMPLATE))
+
+
 @pytest.fixture
-def new_database(postgres: Postgres) -> Callable[[str], str]:
-    """The URL of an empty database."""
+def new_site(
+    postgres: Postgres, people: list[dict[str, Any]], valkey: Valkey, request: pytest.FixtureRequest
+) -> dict[str, Any]:
+    """A database with the site's tables and people, and a broker: what a `Rig` stands on."""
+    name = request.node.name[5:60]
+    _create(postgres, f'"{name}" TEMPLATE "{TEMPLATE}"')
+    return {"database": _url(postgres, name), "people": people, "broker": valkey.url}
 
-    def create(name: str) -> str:
-        import psycopg
 
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
-        return postgres.url.rpartition("/")[0] + f"/{name}"
+def _create(postgres: Postgres, database: str) -> None:
+    import psycopg
 
-    return create
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {database}")
+
+
+def _url(postgres: Postgres, database: str) -> str:
+    return f"{postgres.url.rpartition('/')[0]}/{database}"

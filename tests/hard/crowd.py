@@ -1,8 +1,8 @@
 """Two hundred clients in one loop, each of which logs what it showed, and when.
 
 Most hold a WebSocket, some an event stream, some poll; half come with a ticket, half with a cookie.
-What they do with a frame is `client.Screen`; here is only how frames come in: reconnects with jitter,
-resumes after a gap, and a sharp eye for cursors that don't rise.
+What they do with a frame is `client.Screen`; here is only how frames come in: reconnects with
+jitter, resumes after a gap, and a sharp eye for cursors that don't rise.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ GRACE, ANSWER = (
     5.0,
 )  # seconds for a frame that a heartbeat promised; for the answer to a resume
 NEVER = float("inf")
-STABLE = 10.0  # seconds after which a connection counts as a good one
+STABLE, LONGEST_PAUSE = 2.0, 4.0  # seconds; a browser takes 10 and 30
 HEARTBEAT = 4.0
-MARKS = 0.02  # chance that a frame moves its reader to mark something
+MARKS = 0.05  # chance that a frame moves its reader to mark something
 FAULTS = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError, EOFError)
 
 
@@ -58,6 +58,7 @@ class Client(ABC):
         self.new: list[Shown] = []
         self.faults: list[str] = []  # what no client should ever see
         self.connected = 0
+        self.marks = True
         self.since = time.time()
         self._attempt = 0
         self._window: list[int] | None = None
@@ -87,7 +88,7 @@ class Client(ABC):
 
     def _pause(self) -> float:
         """Full jitter, or the window that the server gave."""
-        least, most = self._window or (0, 1000 * min(30, 0.5 * 2**self._attempt))
+        least, most = self._window or (0, 1000 * min(LONGEST_PAUSE, 0.5 * 2**self._attempt))
         self._attempt, self._window = self._attempt + 1, None
         return self.dice.uniform(least, most) / 1000
 
@@ -109,7 +110,7 @@ class Client(ABC):
         answer = await http.get_json(self.port, f"/notifications/api/changes/?{query}", self.cookie)
         for frame in answer["frames"]:
             self.take(frame)
-        self.screen.behind(answer["streams"])
+        self.screen.greet(answer)
         return answer
 
     def take(self, frame: dict[str, Any]) -> bool:
@@ -176,7 +177,7 @@ class Socket(Client):
             frame = json.loads(text)
             if frame["type"] in ("hello", "heartbeat"):
                 promised = frame["streams"]
-                look_at = now() + GRACE if self.screen.behind(promised) else NEVER
+                look_at = now() + GRACE if self.screen.greet(frame) else NEVER
             elif frame["type"] in ("change", "reset"):
                 answer_by = NEVER if self.take(frame) else await self._resume(socket)
                 await self._react(socket, frame)
@@ -195,7 +196,7 @@ class Socket(Client):
             return
         version = self.screen.cursors["inbox"].version
         await socket.send(json.dumps({"type": "ack", "inbox": version}))
-        if self.dice.random() > MARKS:
+        if not self.marks or self.dice.random() > MARKS:
             return
         state = self.dice.choice(["seen", "read", "archived"])
         listed = self.screen.list("all")
@@ -241,7 +242,7 @@ class EventStream(Client):
         elif frame["type"] == "heartbeat" and self.screen.behind(frame["streams"]):
             await self.changes()
         elif frame["type"] == "hello":
-            self.screen.behind(frame["streams"])
+            self.screen.greet(frame)
 
 
 class Poller(Client):

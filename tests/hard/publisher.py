@@ -1,8 +1,8 @@
 """Writes notifications as a busy site does, and keeps a log of what it meant and what became of it.
 
-`python -m tests.hard.publisher LOG SEED`. Three threads write in transactions of random length, of
-which a quarter is rolled back; so commits don't come in the order of their inserts. A line of the log
-is written before (`intent`) and after (`commit`, `abort`); where a kill came between, the database knows.
+`python -m tests.hard.publisher LOG SEED`. Three threads write in transactions of random length,
+of which a quarter is rolled back; so commits don't come in the order of their inserts. A line is
+logged before (`intent`) and after (`commit`, `abort`); if a kill came between, the database knows.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 THREADS = 3
-PAUSE = (0.03, 0.25)  # seconds between two transactions of a thread
+PAUSE = (0.01, 0.15)  # seconds between two transactions of a thread
 ROLLED_BACK = 0.25
 
 
@@ -31,7 +32,7 @@ class Log:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, **line: Any) -> None:
-        with self._lock, open(self.path, "a", encoding="ascii") as file:
+        with self._lock, Path(self.path).open("a", encoding="ascii") as file:
             file.write(json.dumps({"t": time.time(), **line}) + "\n")
 
 
@@ -42,7 +43,7 @@ class Writer:
         self.log, self.name, self.dice, self.people = log, name, dice, people
         self.sent: list[Any] = []
         self.count = 0
-        self.acts = [self.tell_one] * 58 + [self.tell_some] * 14 + [self.tell_group] * 4
+        self.acts = [self.tell_one] * 58 + [self.tell_some] * 14 + [self.tell_group] * 7
         self.acts += [self.tell_school, self.announce] * 1 + [self.take_back] * 6 + [self.mark] * 16
 
     def act(self) -> None:

@@ -29,12 +29,12 @@ from typing import Any
 import pytest
 
 from tests.hard.crowd import Client, Crowd, EventStream, Notices, Poller, Socket
-from tests.hard.site.crash import KILLED, POINTS
+from tests.hard.site.crash import KILLED
 from tools.processes import free_port, kill
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE, CLIENTS, LATE = 190, 200, 20
-START_TIMEOUT, REST_TIMEOUT = 60.0, 40.0
+START_TIMEOUT, PUBLISH_TIMEOUT, REST_TIMEOUT = 60.0, 30.0, 40.0
 SEED = os.environ.get("CLARION_SEED") or str(random.randrange(10**6))
 
 
@@ -93,13 +93,16 @@ class Member:
 
     def ask(self, question: str) -> Any:
         """Put a question to a witness."""
-        assert self.process and self.process.stdin and self.process.stdout
+        assert self.process is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(question + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
     def wait_until_ready(self) -> None:
-        assert self.process and self.process.stdout
+        assert self.process is not None
+        assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n", f"{self.name}:\n{tail(self.log)}"
 
 
@@ -107,8 +110,16 @@ class Rig:
     """Servers, a runner, a publisher and a witness on one database, and the crowd before them."""
 
     def __init__(
-        self, *, database: str, broker: str = "", servers: int = 2, stock: bool = False
+        self,
+        *,
+        database: str,
+        people: list[dict[str, Any]],
+        broker: str = "",
+        servers: int = 2,
+        stock: bool = False,
     ) -> None:
+        """`people` are those whom `prepare` put into the database."""
+        self.people = people
         self.dice = random.Random(SEED)
         self.stock = stock
         self.began = time.time()
@@ -116,14 +127,11 @@ class Rig:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory("clarion-rig")))
         self.journal = self.folder / "journal"
         self.ports = [free_port() for _ in range(servers)]
-        self.environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "tests.hard.site.settings",
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
-            "PYTHONUNBUFFERED": "1",
-            "CLARION_DB": database,
-            "CLARION_BROKER": broker,
-            "CLARION_RUNNER": "embedded" if servers == 1 else "",
-        }
+        self.environment = environment(
+            CLARION_DB=database,
+            CLARION_BROKER=broker,
+            CLARION_RUNNER="embedded" if servers == 1 else "",
+        )
         self.members = {member.name: member for member in self._members(servers)}
         self.crowd = Crowd()
 
@@ -157,7 +165,6 @@ class Rig:
 
     def __enter__(self) -> Rig:
         try:
-            self.people = self._prepare()
             for member in self.members.values():
                 if member.name != "publisher":
                     member.start()
@@ -176,18 +183,6 @@ class Rig:
         for member in self.members.values():
             member.kill()
         self._stack.close()
-
-    def _prepare(self) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.hard.prepare", str(PEOPLE)],
-            env=self.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=START_TIMEOUT,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return list(json.loads(done.stdout))
 
     def _start_publishing(self) -> None:
         self.members["publisher"].start()
@@ -232,27 +227,23 @@ class Rig:
             process.wait()
 
     def mend(self) -> None:
-        """Start again whoever has died. A crash point strikes a process only once."""
+        """Start again whoever has died."""
         for member in [member for member in self.members.values() if member.has_died()]:
             assert member.deaths[-1] in (-signal.SIGKILL, KILLED), (
                 f"{member.name} ended by itself with {member.deaths[-1]}:\n{tail(member.log)}"
             )
             member.start()
 
-    def arm(self, point: str, chance: float) -> None:
-        """Restart those whom a crash point concerns, to die there; the others as they should be."""
-        for member in self.members.values():
-            if member.is_armed or member.kind in POINTS[point].victims:
-                self.kill(member.name)
-        for member in [member for member in self.members.values() if member.has_died()]:
-            concerned = member.kind in POINTS[point].victims
-            member.start(**({"CLARION_CRASH": f"{point}:{chance}"} if concerned else {}))
-
-    def disarm(self) -> None:
-        """Have everybody work as they should again."""
-        for name in [name for name, member in self.members.items() if member.is_armed]:
+    def arm(self, points: dict[str, str]) -> None:
+        """Restart members, by name, to die at a crash point, each once."""
+        for name, point in points.items():
             self.kill(name)
-        self.mend()
+            self.members[name].has_died()
+            self.members[name].start(CLARION_CRASH=point)
+
+    def armed(self) -> list[str]:
+        """Who has not died at its crash point yet."""
+        return [member.name for member in self.members.values() if member.is_armed]
 
     # Waiting
 
@@ -266,13 +257,13 @@ class Rig:
             time.sleep(0.05)
         return time.monotonic() - began
 
-    def during(self, seconds: float) -> Iterator[float]:
-        """Turns of a tenth of a second, with the dead started again in each."""
-        began = time.monotonic()
-        while (passed := time.monotonic() - began) < seconds:
-            self.mend()
-            yield passed
-            time.sleep(0.1)
+    def write_more(self, count: int) -> None:
+        """Wait until the publisher has committed that many more."""
+        wanted = self._committed() + count
+        self.wait_until(lambda: wanted > self._committed(), "not written", PUBLISH_TIMEOUT)
+
+    def _committed(self) -> int:
+        return self.journal.read_bytes().count(b'"commit"') if self.journal.exists() else 0
 
     def stop_publishing(self) -> None:
         publisher = self.members["publisher"]
@@ -284,16 +275,24 @@ class Rig:
         assert publisher.process.returncode == 0, tail(publisher.log)
         publisher.kill()
 
-    def come_to_rest(self) -> float:
-        """Nobody writes any more: wait until every client is where its inbox is. Returns seconds."""
+    def come_to_rest(self) -> tuple[float, dict[str, Any]]:
+        """Nobody writes any more: wait until every client is where its inbox is.
+
+        Returns how many seconds that took, and the truth.
+        """
+        self.crowd.look(_be_quiet)
         self.stop_publishing()
-        return self.wait_until(self._unrest, "not at rest", REST_TIMEOUT)
+        seconds = 0.0
+        while True:
+            seconds += self.wait_until(self._unrest, "not at rest", REST_TIMEOUT)
+            stand, truth = self.witness("positions"), self.witness("truth")
+            if stand == self.witness("positions") and not self._unrest():
+                return seconds, truth
 
     def settle_stock(self) -> tuple[int, int]:
         """How many notices were lost, and written, once no more of them come in."""
         notices = self.witness("notices")
-        for _ in self.during(3):
-            continue
+        self.wait_until(self._still_coming, "notices still come", REST_TIMEOUT)
         shown = self.crowd.look(
             lambda clients: [(client.person["pk"], set(client.first)) for client in clients]
         )
@@ -303,6 +302,13 @@ class Rig:
             if any(person == recipient and pk not in ids for person, ids in shown)
         ]
         return len(lost), len(notices)
+
+    def _still_coming(self) -> bool:
+        """Whether a notice came in the last two seconds: the layer has no way to say it is done."""
+        newest = self.crowd.look(
+            lambda clients: max(shown.at for each in clients for shown in each.first.values())
+        )
+        return bool(time.time() - newest < 2)
 
     def _unrest(self) -> list[str]:
         stand = self.members["witness"].ask("positions")
@@ -320,6 +326,11 @@ class Rig:
         )
 
 
+def _be_quiet(clients: list[Client]) -> None:
+    for client in clients:
+        client.marks = False
+
+
 def _behind(clients: list[Client], stand: dict[str, Any]) -> list[str]:
     """Who isn't where their inbox or the public stream is."""
     behind = []
@@ -331,6 +342,30 @@ def _behind(clients: list[Client], stand: dict[str, Any]) -> list[str]:
             if not nothing_yet and here.get(stream) != position:
                 behind.append(f"{client.name}: {stream} {here.get(stream)} of {position}")
     return behind
+
+
+def prepare(database: str) -> list[dict[str, Any]]:
+    """Make the tables, and people with their cookies and tickets."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hard.prepare", str(PEOPLE)],
+        env=environment(CLARION_DB=database),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return list(json.loads(done.stdout))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of every process of the rig."""
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.hard.site.settings",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+        "PYTHONUNBUFFERED": "1",
+        **more,
+    }
 
 
 def tail(log: Path, lines: int = 25) -> str:

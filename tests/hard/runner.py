@@ -1,4 +1,4 @@
-"""The runner of the rig: a process of its own that does what is due. `python -m tests.hard.runner`"""
+"""The runner of the rig, a process of its own: `python -m tests.hard.runner`."""
 
 from __future__ import annotations
 

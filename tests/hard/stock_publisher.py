@@ -37,6 +37,8 @@ def _write(dice: random.Random, people: list[int], log: Log) -> None:
             Notice.objects.create(recipient_id=pk, text=text)
         except Exception as error:  # the layer's errors reach whoever saves
             log.write(what="error", text=repr(error))
+        else:
+            log.write(what="commit", text=text)
         time.sleep(dice.uniform(*PAUSE))
 
 

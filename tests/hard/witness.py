@@ -1,4 +1,4 @@
-"""What the database says, for the checker. `python -m tests.hard.witness` answers lines of its input.
+"""What the database says, for the checker: `python -m tests.hard.witness` answers its input.
 
 `positions`: where every inbox stands, and what is still to be done. `truth`: everything.
 """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 WINDOWS = os.name == "nt"
 ROOT = Path(__file__).resolve().parent.parent.parent
-PUBLIC_INDEX = "https://pypi.org/simple"
 
 
 def uv_settings():
@@ -40,9 +39,10 @@ def home_is_writable():
 
 
 def index_url():
+    """The configured package index; None leaves the choice to pip."""
     names = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
     named = next((os.environ[name] for name in names if os.environ.get(name)), None)
-    return named or pip_option("index-url") or PUBLIC_INDEX
+    return named or pip_option("index-url")
 
 
 def pip_option(name):

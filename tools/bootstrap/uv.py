@@ -21,6 +21,11 @@ from tools.bootstrap.settings import index_url, pip_option
 
 WINDOWS = os.name == "nt"
 ROOT = Path(__file__).resolve().parent.parent.parent
+BUNDLED_PIP = """
+import ensurepip, pathlib
+folder = pathlib.Path(ensurepip.__file__).with_name("_bundled")
+print(*folder.glob("pip-*.whl"))
+"""
 
 
 def find_uv(python):
@@ -58,20 +63,34 @@ def uv_by_pip(target, python):
         pin = str(ROOT / "requirements" / "uv.txt")
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
         options += ["--only-binary", ":all:", "--target", folder, "-r", pin]
-        for interpreter in dict.fromkeys([python, sys.executable]):
+        for interpreter, environment in pips(python):
             command = [interpreter, "-m", "pip", "install"] + options
-            result = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            result = subprocess.run(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
             if result.returncode == 0:
                 found = next(path for path in Path(folder).rglob(target.name) if path.is_file())
                 return put(found.read_bytes(), target)
     raise Stop((result.stderr.decode("utf-8", "replace").strip().splitlines() or ["no pip"])[-1])
 
 
+def pips(python):
+    """Interpreters that may have pip, each also with the pip that comes bundled with Python."""
+    for interpreter in dict.fromkeys([python, sys.executable]):
+        yield interpreter, None
+        wheels = output_of([interpreter, "-c", BUNDLED_PIP])
+        if wheels:
+            yield interpreter, dict(os.environ, PYTHONPATH=wheels)
+
+
 def uv_from_index(target, python):
     """Fetch the wheel with the standard library alone, check it against the pin, unpack it."""
     pin = (ROOT / "requirements" / "uv.txt").read_text(encoding="utf-8")
     version = re.search(r"^uv==([\w.]+)", pin, re.M).group(1)
-    page_url = index_url().rstrip("/") + "/uv/"
+    index = index_url()
+    if not index:
+        raise Stop("neither pip nor a package index is configured here (PIP_INDEX_URL)")
+    page_url = index.rstrip("/") + "/uv/"
     links = Links()
     links.feed(fetch(page_url).decode("utf-8"))
     link = next((href for href in links.found if fits(href, version)), None)

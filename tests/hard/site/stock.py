@@ -10,15 +10,15 @@ from django.core.asgi import get_asgi_application
 
 site = get_asgi_application()
 
+from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.generic.websocket import AsyncJsonWebsocketConsumer  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.sessions import CookieMiddleware, SessionMiddleware  # noqa: E402
 from django.urls import path  # noqa: E402
 
 
 class NoticeConsumer(AsyncJsonWebsocketConsumer):
     async def connect(self) -> None:
-        self.group = f"user-{self.scope['session']['_auth_user_id']}"
+        self.group = f"user-{self.scope['user'].pk}"
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.accept()
 
@@ -31,5 +31,5 @@ class NoticeConsumer(AsyncJsonWebsocketConsumer):
 
 routes = [path("ws/notifications/", NoticeConsumer.as_asgi())]
 application = ProtocolTypeRouter(
-    {"http": site, "websocket": CookieMiddleware(SessionMiddleware(URLRouter(routes)))}
+    {"http": site, "websocket": AuthMiddlewareStack(URLRouter(routes))}
 )
