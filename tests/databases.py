@@ -23,6 +23,11 @@ def database(url: str) -> dict[str, Any]:
     if scheme == "sqlite":
         file = f"{tempfile.gettempdir()}/clarion-{os.getpid()}.sqlite3"
         return sqlite(parts.path if parts.scheme else file)
+    if scheme == "mysql":
+        import pymysql  # pure Python; Django asks for the version of another driver
+
+        pymysql.version_info = (2, 2, 7, "final", 0)
+        pymysql.install_as_MySQLdb()
     if scheme not in ENGINES:
         raise ValueError(f"CLARION_DB: unknown database {scheme!r}; known: sqlite, {list(ENGINES)}")
     return {

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Step:
     fast: bool = False
     compat: bool = False
     servers: bool = False  # runs with PostgreSQL and Valkey
+    mariadb: bool = False  # runs with MariaDB
     missing: Callable[[], str] = field(default=lambda: "")  # why it can't run here, if so
 
 
@@ -101,6 +102,13 @@ STEPS = (
     Step(
         name="servers", about="all tests on PostgreSQL and Valkey", compat=True, servers=True,
         command=(*PYTEST, "-m", "not (e2e or hard)"),
+    ),
+    Step(
+        name="mariadb", about="the engine on MariaDB", mariadb=True,
+        command=(
+            *PYTEST, "tests/test_notify.py", "tests/test_fanout.py", "tests/test_inbox.py",
+            "-m", "not slow",
+        ),
     ),
     Step(
         name="wheel", about="the wheel works alone", compat=True, missing=uv_missing,
@@ -166,7 +174,7 @@ def run(step: Step) -> Result:
         reason = step.missing()
         if reason:
             raise Unavailable(reason)
-        with servers() if step.servers else contextlib.nullcontext({}) as environment:
+        with surroundings(step) as environment:
             code, note = stream(step.command, environment)
     except Unavailable as reason:
         outcome, note = ("FAILED" if CI else "skipped"), str(reason)
@@ -175,6 +183,24 @@ def run(step: Step) -> Result:
         outcome = "passed" if code == 0 else "FAILED"
         note = note or ("" if code == 0 else f"exit code {code}")
     return Result(step=step, outcome=outcome, seconds=time.monotonic() - started, note=note)
+
+
+def surroundings(step: Step) -> AbstractContextManager[dict[str, str]]:
+    """The servers that a step runs with, as environment variables."""
+    if step.servers:
+        return servers()
+    return mariadb() if step.mariadb else contextlib.nullcontext({})
+
+
+@contextmanager
+def mariadb() -> Iterator[dict[str, str]]:
+    """MariaDB as an environment variable. Raise `Unavailable` when it can't run here."""
+    try:
+        from tools import services
+    except ImportError as error:
+        raise Unavailable(str(error)) from error
+    with services.mariadb() as database:
+        yield {"CLARION_DB": database.url}
 
 
 @contextmanager

@@ -215,6 +215,61 @@ class Valkey(Server):
             return False
 
 
+class MariaDB(Server):
+    """The system's MariaDB (Debian: mariadb-server), without fsync, for tests."""
+
+    name = "mariadb"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = self.folder / "data"
+        self._initialise()
+
+    @property
+    def url(self) -> str:
+        return f"mysql://clarion:{self.password}@127.0.0.1:{self.port}/clarion"
+
+    def user(self) -> str | None:
+        return UNPRIVILEGED if is_root() else None
+
+    def command(self) -> list[str]:
+        return [
+            self._program("mariadbd"), "--no-defaults", f"--datadir={self.data}",
+            f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'mariadb.pid'}",
+            f"--init-file={self.folder / 'users.sql'}", "--bind-address=127.0.0.1",
+            f"--port={self.port}", "--innodb-flush-log-at-trx-commit=0",
+            "--character-set-server=utf8mb4",
+        ]  # fmt: skip
+
+    def ping(self) -> bool:
+        import pymysql
+
+        who = {"user": "clarion", "password": self.password}
+        try:
+            pymysql.connect(host="127.0.0.1", port=self.port, connect_timeout=1, **who).close()
+        except pymysql.err.OperationalError:
+            return False
+        return True
+
+    def _program(self, name: str) -> str:
+        path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+        if path is None:
+            raise Unavailable("no MariaDB found (apt install mariadb-server)")
+        return path
+
+    def _initialise(self) -> None:
+        account = f"'clarion'@'127.0.0.1' IDENTIFIED BY '{self.password}'"
+        users = self.folder / "users.sql"
+        users.write_text(f"GRANT ALL ON *.* TO {account};\n", encoding="ascii")
+        give_to(self.user(), self.folder, users)
+        done = subprocess.run(
+            [self._program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}"],
+            capture_output=True, text=True, cwd=self.folder, **as_user(self.user()),
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise Unavailable(f"MariaDB could not be set up: {done.stderr.strip()[-2000:]}")
+
+
 @contextmanager
 def postgres(*, durable: bool = True) -> Iterator[Postgres]:
     """A running PostgreSQL, gone afterwards."""
@@ -228,6 +283,14 @@ def valkey() -> Iterator[Valkey]:
     """A running Valkey, gone afterwards."""
     with running(Valkey()) as server:
         assert isinstance(server, Valkey)
+        yield server
+
+
+@contextmanager
+def mariadb() -> Iterator[MariaDB]:
+    """A running MariaDB, gone afterwards."""
+    with running(MariaDB()) as server:
+        assert isinstance(server, MariaDB)
         yield server
 
 
