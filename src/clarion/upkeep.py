@@ -88,15 +88,18 @@ def _unfold(event: Event, limit: int) -> int:
     )
     rows = [row for row in folded.iterator() if event.pk in row.members][:limit]
     for row in rows:
-        members = [member for member in row.members if member != event.pk]
-        touch(
-            Notification.objects.filter(pk=row.pk),
-            [row.recipient_id],
-            members=members,
-            count=row.count - 1,
-            event=members[-1],
-        )
+        with transaction.atomic():
+            lock([row.recipient_id])  # other repeats may come in and be taken back just now
+            _take_out(event, folded.filter(pk=row.pk))
     return len(rows)
+
+
+def _take_out(event: Event, found: QuerySet[Notification]) -> None:
+    for row in found:
+        members = [member for member in row.members if member != event.pk]
+        if len(members) < len(row.members):
+            count, last = row.count - 1, members[-1]
+            touch(found, [row.recipient_id], members=members, count=count, event=last)
 
 
 def prune(before: datetime, *, limit: int = 1000) -> int:

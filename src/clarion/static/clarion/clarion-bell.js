@@ -55,30 +55,33 @@ sheet.replaceSync(`
 }
 * { box-sizing: border-box; margin: 0; }
 [hidden] { display: none !important; }
+a { color: inherit; text-decoration: none; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 svg { display: block; width: 18px; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; }
-button, input, .action { font: inherit; color: inherit; border: 0; border-radius: 8px; padding: 4px 10px; min-height: 28px; background: none; text-decoration: none; }
+button, input, .action { font: inherit; color: inherit; border: 0; border-radius: 8px; padding: 4px 10px; min-height: 28px; background: none; }
 button { cursor: pointer; }
 button:hover { background: var(--line); }
 .icon, #bell, .avatar { position: relative; display: grid; place-items: center; width: 28px; padding: 0; color: var(--dim); }
 #bell, .avatar { width: 36px; height: 36px; border-radius: 50%; color: inherit; }
 #bell svg { width: 23px; }
 #badge { position: absolute; top: -1px; left: 50%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--clarion-badge, var(--red)); color: var(--on); font-size: 11px; line-height: 18px; font-weight: 600; }
-[popover] { position: fixed; inset: auto; border: 0; padding: 0; background: var(--bg); color: var(--fg); border-radius: var(--round); box-shadow: var(--lift); }
+[popover] { inset: auto; border: 0; padding: 0; background: none; color: var(--fg); }
+#panel, #menu, .toast { border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); }
 #panel { display: flex; flex-direction: column; width: min(420px, 100vw - 16px); overflow: hidden; outline: 0; }
 #header, #tabs, #footer, .actions, .meta, #bar { display: flex; align-items: center; gap: 6px; }
 #header, #footer { padding-block: 8px; padding-inline: 18px 12px; }
 #title, #seeAll, #bar span { flex: 1; }
 #title { font-size: 17px; }
-#markAll, #seeAll, #tabs, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; text-decoration: none; }
-#tabs { padding: 0 12px 10px; border-bottom: 1px solid var(--line); }
+#markAll, #seeAll, #tabs, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; }
+#tabs { padding: 0 12px 10px; }
+#tabs, .item { border-bottom: 1px solid var(--line); }
 #tabs [aria-pressed=false] { color: var(--dim); }
 #bell:hover, #tabs [aria-pressed=true], .avatar { background: color-mix(in srgb, currentColor 12%, transparent); }
 #note { padding: 8px 18px; background: var(--line); }
 #body { flex: 1; min-height: 180px; overflow-y: auto; overscroll-behavior: contain; }
 #pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; }
 #pill, .action:first-child { background: var(--accent); color: var(--on); }
-.item, .toast { overflow-wrap: anywhere; position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding-block: 12px; padding-inline: 18px 36px; border-bottom: 1px solid var(--line); }
+.item, .toast { overflow-wrap: anywhere; position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding-block: 12px; padding-inline: 18px 36px; }
 .item:is(:hover, :focus-within) { background: color-mix(in srgb, var(--line) 45%, transparent); }
 .avatar { color: var(--level); font-weight: 600; font-size: 13px; }
 .avatar span + svg { position: absolute; right: -4px; bottom: -4px; border-radius: 50%; background: var(--bg); }
@@ -86,7 +89,6 @@ button:hover { background: var(--line); }
 [data-level=success] { --level: light-dark(#0f7548, #62d69e); }
 [data-level=warning] { --level: light-dark(#8a5600, #f2ba55); }
 [data-level=error], [data-level=critical] { --level: var(--red); }
-.title { color: inherit; text-decoration: none; }
 a.title::after { content: ""; position: absolute; inset: 0; }
 .unread .title { font-weight: 620; }
 .text, .meta { color: var(--dim); font-size: 13px; }
@@ -109,12 +111,12 @@ dt { float: inline-start; width: 90px; color: var(--dim); }
 #menu { padding: 6px; }
 #menu * { display: block; width: 100%; text-align: start; }
 #menu p { padding: 6px 10px; color: var(--dim); }
-#toasts { bottom: 8px; inset-inline-end: 8px; width: min(380px, 100vw - 16px); background: none; box-shadow: none; overflow: visible; }
-.toast { margin-top: 10px; border: 0; border-inline-start: 4px solid var(--level); border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); animation: .25s rise; }
+#toasts { bottom: 8px; inset-inline-end: 8px; width: min(380px, 100vw - 16px); overflow: visible; }
+.toast { margin-top: 10px; border-inline-start: 4px solid var(--level); animation: .25s rise; }
 .toast .icon { position: absolute; top: 8px; inset-inline-end: 8px; }
 @keyframes rise { from { opacity: .3; translate: 0 4px; } }
-.sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-@media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-width: none; max-height: 88dvh !important; } }
+.sr { position: fixed; clip-path: inset(50%); }
+@media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-height: 88dvh !important; } }
 @media (hover: none) { .tools { opacity: 1; } .quick { display: none; } }
 @media (prefers-reduced-motion) { * { animation: none !important; } }
 @media (forced-colors: active) { .dot, #badge { forced-color-adjust: none; background: Highlight; color: HighlightText; } [popover], .toast, #bar { border: 1px solid; } [aria-pressed=true] { border: 2px solid Highlight; } }
@@ -146,7 +148,7 @@ class ClarionBell extends HTMLElement {
   disconnectedCallback() {
     this.inbox.stop();
     this.#connected.abort();
-    this.#timers.stop();
+    this.#timers.clear();
   }
 
   handleEvent(event) {
@@ -525,13 +527,10 @@ class ClarionBell extends HTMLElement {
     const critical = items.find(({ item }) => item.level === "critical");
     if (critical) this.#$.alert.textContent = critical.item.message;
     this.#arrivals += items.length;
-    this.#timers.once("announce", 5000, () => this.#announce());
-  }
-
-  /** One sentence, however many arrived in these 5 s. */
-  #announce() {
-    this.#$.status.textContent = this.#t("{n} new notifications", this.#arrivals);
-    this.#arrivals = 0;
+    this.#timers.once("announce", 5000, () => {
+      this.#$.status.textContent = this.#t("{n} new notifications", this.#arrivals);
+      this.#arrivals = 0;
+    });
   }
 
   #toast(item) {

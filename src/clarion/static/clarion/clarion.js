@@ -1,6 +1,5 @@
-// An inbox without a user interface: see docs/howto/bell.md, and clarion.d.ts for the types. Frames
-// may be lost, repeated or reordered; each covers a range of versions.
-const FORGET_ABOVE = 1000; // items
+// An inbox without a user interface: see docs/howto/bell.md and clarion.d.ts. Frames may be lost,
+// repeated or reordered; each covers a range of versions.
 const PATCHES = {
   seen: { seen: true },
   read: { seen: true, read: true },
@@ -75,7 +74,7 @@ class Inbox extends EventTarget {
   stop() {
     this.#leader = false;
     this.#link.stop();
-    this.#timers.stop();
+    this.#timers.clear();
     this.#channel?.close();
     this.#started?.abort();
     this.#channel = this.#started = null;
@@ -155,12 +154,11 @@ class Inbox extends EventTarget {
       body: JSON.stringify(body),
       keepalive: method === "POST",
       signal: AbortSignal.timeout(15_000),
-    }).catch(({ message }) => {
-      throw failure(0, message);
-    });
+    }).catch(() => Response.error()); // has status 0
     const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw failure(response.status, answer.detail);
-    return answer;
+    if (response.ok) return answer;
+    const { status, statusText } = response;
+    throw Object.assign(new Error(answer.detail ?? statusText), { status });
   }
 
   #heard(frame) {
@@ -170,8 +168,9 @@ class Inbox extends EventTarget {
 
   #take(frame) {
     if (frame.stream) this.#range(frame);
-    else if (frame.type === "toast") this.#emit("toast", frame);
-    else if (frame.streams) {
+    if (frame.type === "toast") this.#emit("toast", frame);
+    for (const part of frame.frames ?? []) this.#take(part);
+    if (frame.streams) {
       this.#store.count(frame.counts, frame.streams.inbox);
       this.#reach(frame.streams, 2000);
     }
@@ -213,7 +212,7 @@ class Inbox extends EventTarget {
   /** For tabs without a socket, and transports without a way back. */
   async #catchUp() {
     const answer = await this.#request("GET", `changes/?${this.#store.query()}`).catch(() => ({}));
-    for (const frame of answer.frames ?? []) this.#leader ? this.#heard(frame) : this.#take(frame);
+    this.#leader ? this.#heard(answer) : this.#take(answer);
   }
 
   #acknowledge() {
@@ -254,8 +253,7 @@ class Inbox extends EventTarget {
   }
 
   #share() {
-    const known = Object.entries(this.#store.cursors).filter(([, cursor]) => cursor);
-    this.#channel?.postMessage({ status: this.status, streams: Object.fromEntries(known) });
+    this.#channel?.postMessage({ status: this.status, streams: this.#store.cursors });
   }
 
   #setStatus(status) {
@@ -279,16 +277,17 @@ class Inbox extends EventTarget {
 
 class Store {
   items = new Map();
-  cursors = { inbox: null, public: null };
+  cursors = {};
   ops = new Set(); // own marks on their way
+  #anonymous;
   #views = {};
   #counts;
   #marks = []; // recent bulk marks, for pages that were read before them
   #since = Date.now() - 600_000; // what is older is not new here, even if it was not listed
 
   constructor(options) {
-    if (options.anonymous) delete this.cursors.inbox;
-    for (const name of Object.keys(this.cursors)) {
+    this.#anonymous = options.anonymous;
+    for (const name of ["inbox", "public"]) {
       const [epoch, version] = options[name]?.split(".") ?? [];
       if (version) this.cursors[name] = { epoch, version: +version };
     }
@@ -297,8 +296,8 @@ class Store {
   }
 
   query() {
-    const known = Object.entries(this.cursors).filter(([, cursor]) => cursor);
-    return new URLSearchParams(known.map(([name, at]) => [name, `${at.epoch}.${at.version}`]));
+    const cursors = Object.entries(this.cursors);
+    return new URLSearchParams(cursors.map(([name, at]) => [name, `${at.epoch}.${at.version}`]));
   }
 
   /** What is new to this screen; undefined where frames are missing. */
@@ -312,14 +311,14 @@ class Store {
     const arrived = items.map((item) => this.#put(item, true)).filter(Boolean);
     for (const mark of marks) this.#markAll({ ...mark, version });
     if (!frame.more) this.#move(frame); // else its rest is to come
-    if (this.items.size > FORGET_ABOVE) this.#forget();
+    if (this.items.size > 1000) this.#forget();
     return arrived;
   }
 
   #replace(frame) {
     this.#forget();
     this.#move(frame);
-    if (frame.stream === "inbox" || !("inbox" in this.cursors)) {
+    if (frame.stream === "inbox" || this.#anonymous) {
       this.addPage(this.view("all"), frame); // else the inbox has its rows of the announcements
     }
     if (frame.counts) this.#counts = frame.counts;
@@ -413,11 +412,6 @@ class Store {
   }
 }
 
-/** `status` 0: the server was not reached. */
-function failure(status, text) {
-  return Object.assign(new Error(text), { status });
-}
-
 /** An announcement without an own row. */
 function isTwin(item) {
   return typeof item.id === "string";
@@ -471,7 +465,7 @@ class Link {
   probe() {
     if (!this.#running) return;
     if (this.send({ type: "ping" })) this.#watch(3000);
-    else this.#timers.start("again", Math.random() * 500, () => this.#open());
+    else this.#again(Math.random() * 500);
   }
 
   async #open() {
@@ -524,8 +518,7 @@ class Link {
       if (signal.aborted) return;
       const wait = answer.interval * 1000 * (document.hidden ? 3 : 1);
       this.#heartbeat = wait + 10_000;
-      for (const frame of answer.frames) this.#heard(frame);
-      this.#heard({ streams: answer.streams, counts: answer.counts });
+      this.#heard(answer);
       await new Promise((next) => this.#timers.start("poll", wait, next));
     }
   }
@@ -570,15 +563,15 @@ class Link {
       this.#mode = (this.#mode + 1) % this.#options.transports.length;
     }
     this.#tell(this.#attempt > 1 || !navigator.onLine ? "offline" : "connecting", code);
-    this.#timers.start("again", this.#delay(), () => this.#open());
+    // Thousands must not come back at once.
+    const [least, most] = this.#window ?? [0, Math.min(30_000, 1000 * 2 ** this.#attempt)];
+    this.#attempt++;
+    this.#window = null;
+    this.#again(least + Math.random() * (most - least));
   }
 
-  /** Full jitter, or the window that the server gave: thousands must not come back at once. */
-  #delay() {
-    const most = Math.min(30_000, 500 * 2 ** ++this.#attempt);
-    const [from, to] = this.#window ?? [0, most];
-    this.#window = null;
-    return from + Math.random() * (to - from);
+  #again(delay) {
+    this.#timers.start("again", delay, () => this.#open());
   }
 
   #tell(state, code = null) {
@@ -587,7 +580,7 @@ class Link {
   }
 
   #close() {
-    this.#timers.stop();
+    this.#timers.clear();
     this.#connection?.abort();
     this.#socket = null;
     this.#up = false;
@@ -604,8 +597,12 @@ export class Timers extends Map {
     if (!this.has(name)) this.start(name, delay, step);
   }
 
-  stop(...names) {
-    if (!names.length) names = [...this.keys()];
-    for (const name of names) clearTimeout(this.get(name)), this.delete(name);
+  stop(name) {
+    clearTimeout(this.get(name));
+    this.delete(name);
+  }
+
+  clear() {
+    for (const name of this.keys()) this.stop(name);
   }
 }
