@@ -73,7 +73,9 @@ def _personal(request: HttpRequest, snapshot: Snapshot) -> dict[str, Any]:
         "unread": snapshot.counts.unread,
         "unseen": snapshot.counts.unseen,
         # Tabs of one person share a socket; a tab left open by somebody else must not listen in.
-        "key": salted_hmac("clarion.tabs", str(request.user.pk)).hexdigest()[:16],
+        "key": salted_hmac("clarion.tabs", str(request.user.pk), algorithm="sha256").hexdigest()[
+            :16
+        ],
         "ticket": tickets.issue(request),
         "csrf-cookie": django_settings.CSRF_COOKIE_NAME,
         "csrf-header": django_settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),

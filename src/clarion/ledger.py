@@ -14,7 +14,17 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
-from django.db.models import Count, F, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import (
+    Count,
+    DateTimeField,
+    F,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.utils import timezone
 
 from clarion import items
@@ -241,10 +251,28 @@ def _insert(event: Event, ordered: list[Any], now: datetime) -> Added:
     known = Notification.objects.filter(event=event, recipient__in=ordered)
     there = set(known.values_list("recipient_id", flat=True))
     fresh = [boxes[pk] for pk in ordered if pk not in there]
+    if len(fresh) > 1:
+        return _insert_many(event, [box.pk for box in fresh], now)
     rows = [_count_in(event, box, now) for box in fresh]
-    Notification.objects.bulk_create(rows, batch_size=1000)
+    Notification.objects.bulk_create(rows)
     save(fresh)
     return _added(rows, boxes)
+
+
+def _insert_many(event: Event, ids: list[Any], now: datetime) -> Added:
+    """As above, for locked inboxes and any database: raised in one statement, read in another."""
+    raised = Inbox.objects.filter(pk__in=ids)
+    raised.update(version=F("version") + 1, unread=F("unread") + 1, unseen=F("unseen") + 1)
+    moments = [Value(moment, DateTimeField()) for moment in (now, now, event.expires_at)]
+    rows = raised.order_by("pk").values_list("pk", "version", Value(event.pk), *moments)
+    select, parameters = rows.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {Notification._meta.db_table} (recipient_id, version, event_id, "
+            f"created_at, arrived_at, expires_at) {select}",
+            parameters,
+        )
+    return Added(len(ids))
 
 
 def _count_in(event: Event, box: Inbox, now: datetime) -> Notification:

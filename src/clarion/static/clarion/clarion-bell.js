@@ -1,4 +1,4 @@
-// <clarion-bell>: see docs/howto/bell.md. Each id and class of its shadow tree is a ::part() too.
+// <clarion-bell>: see docs/howto/bell.md. Each id and class is a ::part() too.
 import { createInbox, safeUrl, Timers } from "./clarion.js";
 
 const ICONS = {
@@ -36,7 +36,6 @@ const HELP = {
   Esc: "Close",
 };
 const NOTES = { offline: "Offline: showing what was saved", stopped: "Disconnected: reload the page" };
-const HOUR = 3600_000;
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
@@ -48,8 +47,6 @@ sheet.replaceSync(`
   --accent: var(--clarion-accent, light-dark(#3350d6, #9db0ff));
   --on: var(--clarion-on-accent, light-dark(#fff, #12141d));
   --red: light-dark(#c0283a, #ff939a);
-  --round: var(--clarion-radius, 14px);
-  --lift: 0 0 0 1px var(--line), 0 16px 40px -8px #0005;
   display: inline-block;
   font: 14px/1.45 var(--clarion-font, system-ui, sans-serif);
 }
@@ -66,23 +63,24 @@ button:hover { background: var(--line); }
 #bell svg { width: 23px; }
 #badge { position: absolute; top: -1px; left: 50%; min-width: 18px; padding: 0 5px; border-radius: 9px; background: var(--clarion-badge, var(--red)); color: var(--on); font-size: 11px; line-height: 18px; font-weight: 600; }
 [popover] { inset: auto; border: 0; padding: 0; background: none; color: var(--fg); }
-#panel, #menu, .toast { border-radius: var(--round); background: var(--bg); box-shadow: var(--lift); }
-#panel { display: flex; flex-direction: column; width: min(420px, 100vw - 16px); overflow: hidden; outline: 0; }
-#header, #tabs, #footer, .actions, .meta, #bar { display: flex; align-items: center; gap: 6px; }
-#header, #footer { padding-block: 8px; padding-inline: 18px 12px; }
+#panel, #menu, .toast { border: 1px solid var(--line); border-radius: var(--clarion-radius, 14px); background: var(--bg); box-shadow: 0 16px 40px -8px #0005; }
+#panel { flex-direction: column; width: min(420px, 100vw - 16px); overflow: hidden; outline: 0; }
+#panel:popover-open { display: flex; }
+#header, #tabs, #footer, #bar, .actions, .meta { display: flex; align-items: center; gap: 6px; }
+#header, #footer { padding: 8px 18px; padding-inline-end: 12px; }
 #title, #seeAll, #bar span { flex: 1; }
 #title { font-size: 17px; }
-#markAll, #seeAll, #tabs, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 550; }
+#markAll, #seeAll, #tabs, #more, #pill { color: var(--accent); font-size: 13px; font-weight: 600; }
 #tabs { padding: 0 12px 10px; }
 #tabs, .item { border-bottom: 1px solid var(--line); }
 #tabs [aria-pressed=false] { color: var(--dim); }
-#bell:hover, #tabs [aria-pressed=true], .avatar { background: color-mix(in srgb, currentColor 12%, transparent); }
+#bell:hover, #tabs [aria-pressed=true], .avatar { background: color-mix(in srgb, currentColor 12%, #0000); }
 #note { padding: 8px 18px; background: var(--line); }
 #body { flex: 1; min-height: 180px; overflow-y: auto; overscroll-behavior: contain; }
-#pill { position: sticky; top: 8px; z-index: 2; display: block; margin: 8px auto -36px; }
+#pill { position: sticky; top: 8px; z-index: 1; display: block; margin: 8px auto -36px; }
 #pill, .action:first-child { background: var(--accent); color: var(--on); }
-.item, .toast { overflow-wrap: anywhere; position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding-block: 12px; padding-inline: 18px 36px; }
-.item:is(:hover, :focus-within) { background: color-mix(in srgb, var(--line) 45%, transparent); }
+.item, .toast { overflow-wrap: anywhere; position: relative; display: grid; grid-template-columns: 36px 1fr; gap: 12px; padding: 12px 18px; padding-inline-end: 36px; }
+.item:is(:hover, :focus-within) { background: color-mix(in srgb, var(--line) 45%, #0000); }
 .avatar { color: var(--level); font-weight: 600; font-size: 13px; }
 .avatar span + svg { position: absolute; right: -4px; bottom: -4px; border-radius: 50%; background: var(--bg); }
 [data-level] { --level: var(--accent); }
@@ -90,11 +88,11 @@ button:hover { background: var(--line); }
 [data-level=warning] { --level: light-dark(#8a5600, #f2ba55); }
 [data-level=error], [data-level=critical] { --level: var(--red); }
 a.title::after { content: ""; position: absolute; inset: 0; }
-.unread .title { font-weight: 620; }
+.unread .title { font-weight: 600; }
 .text, .meta { color: var(--dim); font-size: 13px; }
 .text { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
 .meta svg { width: 14px; }
-.dot { position: absolute; top: 18px; inset-inline-end: 16px; width: 9px; height: 9px; border-radius: 50%; background: var(--accent); }
+.dot { position: absolute; top: 18px; inset-inline-end: 16px; border: 5px solid var(--accent); border-radius: 50%; }
 .tools { position: absolute; bottom: 8px; inset-inline-end: 8px; display: flex; opacity: 0; border-radius: 8px; background: var(--bg); }
 .item:is(:hover, :focus-within) .tools { opacity: 1; }
 .actions { position: relative; width: fit-content; flex-wrap: wrap; padding-top: 8px; }
@@ -119,7 +117,7 @@ dt { float: inline-start; width: 90px; color: var(--dim); }
 @media (max-width: 480px) { #panel { inset: auto 0 0 !important; width: auto; max-height: 88dvh !important; } }
 @media (hover: none) { .tools { opacity: 1; } .quick { display: none; } }
 @media (prefers-reduced-motion) { * { animation: none !important; } }
-@media (forced-colors: active) { .dot, #badge { forced-color-adjust: none; background: Highlight; color: HighlightText; } [popover], .toast, #bar { border: 1px solid; } [aria-pressed=true] { border: 2px solid Highlight; } }
+@media (forced-colors: active) { #badge, #bar, [aria-pressed=true] { border: 1px solid Highlight; } }
 `);
 
 class ClarionBell extends HTMLElement {
@@ -128,7 +126,7 @@ class ClarionBell extends HTMLElement {
   #$; // elements by id
   #filter = "all";
   #articles = new Map();
-  #held = new Set(); // arrived above somebody who is reading
+  #held = new Set(); // not shown yet, to somebody who is reading
   #arrivals = 0;
   #tellSeen = false;
   #failed = false;
@@ -158,7 +156,8 @@ class ClarionBell extends HTMLElement {
   }
 
   #connect() {
-    const given = Object.fromEntries([...this.attributes].map(({ name, value }) => [name, value]));
+    const given = {};
+    for (const { name, value } of this.attributes) given[name] = value;
     const cookie = RegExp(`(?:^|; )${given["csrf-cookie"] ?? "csrftoken"}=([^;]+)`);
     const inbox = createInbox({
       ...given,
@@ -180,7 +179,7 @@ class ClarionBell extends HTMLElement {
     root.adoptedStyleSheets = [sheet];
     const t = (text) => this.#t(text);
     const labelled = { "aria-labelledby": "title" };
-    const floating = { popover: "manual", hidden: "" };
+    const floating = { popover: "manual" };
     const tab = ([id, text]) => el(`button#${id}`, { onclick: () => this.show(id) }, t(text));
     root.append(
       el("button#bell", { "aria-haspopup": "dialog", "aria-expanded": false, onclick: () => this.toggle() },
@@ -193,7 +192,7 @@ class ClarionBell extends HTMLElement {
         el("p#note"),
         el("div#body", { onscroll: () => this.#soon() },
           el("button#pill", { onclick: () => (this.show(this.#filter), this.#$.list.firstChild.focus()) }),
-          el("div#list", { ...labelled, role: "feed", onfocusout: () => this.#soon() }),
+          el("div#list", { ...labelled, role: "feed" }),
           el("div#empty", {}, icon("bell"), el("p")),
           el("div#bones"),
           el("button#more", { onclick: () => this.#load() })),
@@ -206,7 +205,8 @@ class ClarionBell extends HTMLElement {
       el("div#status", { class: "sr", role: "status" }),
       el("div#alert", { class: "sr", role: "alert" }),
     );
-    this.#$ = Object.fromEntries([...root.querySelectorAll("[id]")].map((node) => [node.id, node]));
+    this.#$ = {};
+    for (const node of root.querySelectorAll("[id]")) this.#$[node.id] = node;
     const reached = ([{ isIntersecting }]) => isIntersecting && !this.#failed && this.#load();
     new IntersectionObserver(reached, { root: this.#$.body }).observe(this.#$.more);
   }
@@ -234,7 +234,7 @@ class ClarionBell extends HTMLElement {
   }
 
   get isOpen() {
-    return !this.#$.panel.hidden;
+    return this.#$.panel.matches(":popover-open");
   }
 
   toggle() {
@@ -265,22 +265,16 @@ class ClarionBell extends HTMLElement {
     this.#load();
   }
 
-  async #load() {
+  #load() {
     if (!this.isOpen) return;
     this.#failed = false;
-    const loading = this.inbox.load(this.#filter).catch(() => (this.#failed = true));
+    this.inbox.load(this.#filter).catch(() => (this.#failed = true));
     this.#draw();
-    await loading;
-    this.#soon();
   }
 
-  /** In the top layer. */
   #raise(name, shown) {
-    const element = this.#$[name];
-    if (element.hidden !== shown) return;
-    element.hidden = !shown;
-    element.togglePopover?.(shown);
-    if (name === "panel") this.#$.bell.ariaExpanded = shown;
+    this.#$[name].togglePopover(shown);
+    this.#$.bell.ariaExpanded = this.isOpen;
   }
 
   #soon() {
@@ -321,7 +315,7 @@ class ClarionBell extends HTMLElement {
     bones.hidden = view.loaded || this.#failed;
     more.hidden = !this.#failed && (!view.loaded || !view.more);
     more.textContent = this.#t(this.#failed ? "Could not be loaded. Try again" : "Load more");
-    if (!view.loaded && !view.loading && !this.#failed) this.#load(); // the server reset the list
+    if (!view.loaded && !view.loading && !this.#failed) this.#load(); // after a reset
     if (unseen && this.#tellSeen && view.loaded && !this.#held.size && !document.hidden) {
       this.#tellSeen = false;
       this.inbox.markAll("seen").catch(() => {});
@@ -374,7 +368,7 @@ class ClarionBell extends HTMLElement {
       el("div", {},
         this.#title(item, id),
         item.body && el("p.text", {}, el("bdi", {}, item.body)),
-        el("p.meta", {}, item.pinned && icon("pinned", "Pinned"), item.actor && el("bdi", {}, item.actor.name), item.actor && "·", time,
+        el("p.meta", {}, item.pinned && icon("pinned", this.#t("Pinned")), item.actor && el("bdi", {}, item.actor.name), item.actor && "·", time,
           item.count > 1 && `· ×${item.count}`),
         item.actions.length && el("div.actions", {}, ...item.actions.map((action, at) => this.#action(item, action, at)))),
       !item.read && el("span.dot", { role: "img", "aria-label": this.#t("Unread") }),
@@ -383,8 +377,8 @@ class ClarionBell extends HTMLElement {
     );
   }
 
-  #toggles({ read, archived, pinned }) {
-    return [read ? "unread" : "read", archived ? "unarchived" : "archived", pinned ? "unpinned" : "pinned"];
+  #toggles(item) {
+    return ["read", "archived", "pinned"].map((state) => (item[state] ? `un${state}` : state));
   }
 
   #avatar({ actor, level }) {
@@ -468,10 +462,10 @@ class ClarionBell extends HTMLElement {
 
   /** Away in 8 s, but not from under a pointer or the focus. */
   #linger(name, element, away) {
-    const stay = () => this.#timers.stop(name);
-    const go = () => this.#timers.start(name, 8000, away);
-    Object.assign(element, { onpointerenter: stay, onfocusin: stay, onpointerleave: go, onfocusout: go });
-    go();
+    this.#timers.start(name, 8000, () => {
+      if (element.matches(":hover, :focus-within")) this.#linger(name, element, away);
+      else away();
+    });
   }
 
   #menu(item, anchor) {
@@ -484,8 +478,8 @@ class ClarionBell extends HTMLElement {
       ...this.#toggles(item).map((state) => choice(STATES[state], () => this.#mark(state, item))),
       ...(item.archived ? [] : [
         el("p", {}, this.#t("Snooze")),
-        snooze("For 1 hour", () => Date.now() + HOUR),
-        snooze("For 4 hours", () => Date.now() + 4 * HOUR),
+        snooze("For 1 hour", () => Date.now() + 3600_000),
+        snooze("For 4 hours", () => Date.now() + 4 * 3600_000),
         snooze("Until tomorrow, 8:00", () => new Date().setHours(32, 0, 0, 0)),
         until,
         snooze("Snooze until", () => until.value),
@@ -507,7 +501,7 @@ class ClarionBell extends HTMLElement {
     const article = target.closest(".item");
     const item = article?.item;
     const next = { PageDown: "next", j: "next", PageUp: "previous", k: "previous" }[key];
-    const state = item && { e: item.archived ? "unarchived" : "archived", I: "read", U: "unread" }[key];
+    const state = item && { e: this.#toggles(item)[1], I: "read", U: "unread" }[key];
     if (key === "Escape") this.close();
     else if (next) (article ? article[next + "ElementSibling"] : this.#$.list.firstChild)?.focus();
     else if (key === "?") this.#$.help.toggleAttribute("hidden");
@@ -553,9 +547,9 @@ class ClarionBell extends HTMLElement {
 
 /** From "tag.class" or "tag#id"; falsy children are left out. */
 function el(kind, attributes = {}, ...children) {
-  const [, tag, mark, name] = /^(\w+)(.?)(.*)/.exec(kind);
+  const [tag, name] = kind.split(/[.#]/);
   const node = document.createElement(tag);
-  const given = { [mark === "#" ? "id" : "class"]: name, part: name, ...attributes };
+  const given = { [kind.includes("#") ? "id" : "class"]: name, part: name, ...attributes };
   for (const [key, value] of Object.entries(given)) {
     if (value instanceof Function) node[key] = value;
     else if (value !== undefined) node.setAttribute(key, value);
@@ -569,7 +563,7 @@ function icon(name, label) {
   path.setAttribute("d", ICONS[name]);
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.append(path);
-  return Object.assign(svg, label ? { role: "img", ariaLabel: label } : { ariaHidden: true });
+  return Object.assign(svg, { role: "img", ariaLabel: label, ariaHidden: !label });
 }
 
 /** Below its anchor, or above where there is more room. */

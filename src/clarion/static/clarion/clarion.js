@@ -39,7 +39,6 @@ class Inbox extends EventTarget {
   #started;
   #targets = {}; // told of by the server
   #timers = new Timers();
-  #unacknowledged = 0;
 
   constructor(options) {
     super();
@@ -58,8 +57,9 @@ class Inbox extends EventTarget {
     if (this.#started) return;
     const { signal } = (this.#started = new AbortController());
     addEventListener("pageshow", this); // for ever: the page may be restored
-    for (const name of ["online", "offline", "pagehide"]) addEventListener(name, this, { signal });
-    document.addEventListener("visibilitychange", this, { signal });
+    for (const name of ["online", "offline", "pagehide", "visibilitychange"]) {
+      addEventListener(name, this, { signal });
+    }
     if (!navigator.locks) return this.#lead(); // insecure context: a socket for each tab
     this.#channel = new BroadcastChannel(`clarion:${this.#options.key ?? this.#options.api}`);
     this.#channel.onmessage = ({ data }) => this.#told(data);
@@ -93,8 +93,7 @@ class Inbox extends EventTarget {
     const view = this.#store.view(filter);
     if (this.#options.anonymous) view.loaded = true;
     if (view.loaded && !view.next) return;
-    view.loading ??= this.#loadPage(filter, view);
-    await view.loading;
+    return (view.loading ??= this.#loadPage(filter, view));
   }
 
   async #loadPage(filter, view) {
@@ -120,7 +119,7 @@ class Inbox extends EventTarget {
   }
 
   undo(as, ids) {
-    return this.mark(as === "read" ? "unread" : `un${as}`, ids);
+    return this.mark(`un${as}`, ids);
   }
 
   async #mark(mark) {
@@ -162,7 +161,7 @@ class Inbox extends EventTarget {
   }
 
   #heard(frame) {
-    this.#channel?.postMessage({ frame });
+    if (this.#leader) this.#channel?.postMessage({ frame });
     this.#take(frame);
   }
 
@@ -190,9 +189,8 @@ class Inbox extends EventTarget {
       this.#store.cursors[name] ??= { epoch, version }; // no cursor: live from now on
       this.#targets[name] = { epoch, version };
     }
-    const reach = () => this.#behind() && this.#resume();
-    if (grace) this.#timers.once("reach", grace, reach);
-    else reach();
+    if (grace) this.#timers.once("reach", grace, () => this.#resume());
+    else this.#resume();
   }
 
   #behind() {
@@ -203,7 +201,7 @@ class Inbox extends EventTarget {
   }
 
   #resume() {
-    if (this.#timers.has("answer")) return;
+    if (!this.#behind() || this.#timers.has("answer")) return;
     this.#timers.start("answer", 5000, () => this.#link.lost());
     const message = { type: "resume", ...Object.fromEntries(this.#store.query()) };
     if (!this.#link.send(message)) this.#catchUp();
@@ -212,16 +210,13 @@ class Inbox extends EventTarget {
   /** For tabs without a socket, and transports without a way back. */
   async #catchUp() {
     const answer = await this.#request("GET", `changes/?${this.#store.query()}`).catch(() => ({}));
-    this.#leader ? this.#heard(answer) : this.#take(answer);
+    this.#heard(answer);
   }
 
   #acknowledge() {
-    const send = () => {
-      this.#unacknowledged = 0;
+    this.#timers.once("ack", 1000, () => {
       this.#link.send({ type: "ack", inbox: this.#store.cursors.inbox.version });
-    };
-    this.#timers.once("ack", 1000, send);
-    if (++this.#unacknowledged >= 50) send();
+    });
   }
 
   #lead() {
@@ -283,7 +278,7 @@ class Store {
   #views = {};
   #counts;
   #marks = []; // recent bulk marks, for pages that were read before them
-  #since = Date.now() - 600_000; // what is older is not new here, even if it was not listed
+  #since = Date.now() - 600_000; // older items are not new, listed or not
 
   constructor(options) {
     this.#anonymous = options.anonymous;
@@ -341,13 +336,14 @@ class Store {
     this.#counts = { ...counts, epoch: at.epoch, version: at.version };
   }
 
-  /** A removed item stays as a tombstone: a page read before it would bring it back. */
+  /** Removed items stay as tombstones: a page read before would bring them back. */
   #put(item, live) {
     const previous = this.items.get(item.id);
     if (previous?.version >= item.version + live) return;
     this.items.set(item.id, item.removed ? { ...previous, ...item } : item);
     if (item.removed || item.seen || !FILTERS.unread(item) || this.#owned(item)) return;
-    const known = previous ? Date.parse(previous.arrived_at) : this.#since;
+    const told = previous ?? this.items.get(`a${item.event}`); // an announcement, before its row
+    const known = told ? Date.parse(told.arrived_at) : this.#since;
     return Date.parse(item.arrived_at) > known && { item, previous };
   }
 
@@ -435,7 +431,7 @@ class Link {
   #up = false;
   #failures = 0;
   #attempt = 0;
-  #window; // when the server wants this client back: [least, most] ms
+  #window; // [least, most] ms: when the server wants it back
   #socketWorked = false;
   #heartbeat = 25_000;
   #expired; // the server wants a new ticket
