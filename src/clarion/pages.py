@@ -119,7 +119,8 @@ def _mark(request: HttpRequest) -> None:
     if unknown:
         raise InvalidMark(f"{sorted(unknown)[0][:40]!r}: unknown field.")
     upto, until = request.POST.get("upto"), request.POST.get("until")
-    ids = [int(text) if text.isdecimal() else text for text in request.POST.getlist("ids")]
+    given = request.POST.getlist("ids")
+    ids = [int(text) if text.isdecimal() and len(text) < 20 else text for text in given]
     inbox.mark(
         request.user,
         request.POST.get("as", ""),
