@@ -31,7 +31,7 @@ def render(notification: Notification, language: str | None = None) -> Item:
         return {"id": notification.pk, "version": notification.version, "removed": True}
     return {
         "id": notification.pk,
-        "version": notification.version,
+        "version": notification.version or 0,  # not stamped yet: older than any change
         **face(notification.event, language, count=notification.count),
         "created_at": iso(notification.created_at),
         "arrived_at": iso(notification.arrived_at),

@@ -252,10 +252,9 @@ class ClarionBell extends HTMLElement {
   }
 
   close() {
-    const inside = this.#focused;
+    if (this.#focused) this.#$.bell.focus();
     this.#raise("menu", false);
     this.#raise("panel", false);
-    if (inside) this.#$.bell.focus();
   }
 
   show(filter) {
@@ -371,7 +370,7 @@ class ClarionBell extends HTMLElement {
         el("p.meta", {}, item.pinned && icon("pinned", this.#t("Pinned")), item.actor && el("bdi", {}, item.actor.name), item.actor && "·", time,
           item.count > 1 && `· ×${item.count}`),
         item.actions.length && el("div.actions", {}, ...item.actions.map((action, at) => this.#action(item, action, at)))),
-      !item.read && el("span.dot", { role: "img", "aria-label": this.#t("Unread") }),
+      item.read ? "" : el("span.dot", { role: "img", "aria-label": this.#t("Unread") }),
       el("div.tools", {}, ...this.#toggles(item).slice(0, 2).map(toggle),
         tool("more", "More actions", ({ currentTarget }) => this.#menu(item, currentTarget))),
     );

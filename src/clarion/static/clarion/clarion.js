@@ -274,14 +274,14 @@ class Store {
   items = new Map();
   cursors = {};
   ops = new Set(); // own marks on their way
-  #anonymous;
+  #options;
   #views = {};
   #counts;
   #marks = []; // recent bulk marks, for pages that were read before them
   #since = Date.now() - 600_000; // older items are not new, listed or not
 
   constructor(options) {
-    this.#anonymous = options.anonymous;
+    this.#options = options;
     for (const name of ["inbox", "public"]) {
       const [epoch, version] = options[name]?.split(".") ?? [];
       if (version) this.cursors[name] = { epoch, version: +version };
@@ -305,15 +305,16 @@ class Store {
     if (version <= cursor.version) return [];
     const arrived = items.map((item) => this.#put(item, true)).filter(Boolean);
     for (const mark of marks) this.#markAll({ ...mark, version });
-    if (!frame.more) this.#move(frame); // else its rest is to come
+    if (!frame.more) this.cursors[stream] = { epoch, version }; // else its rest is to come
     if (this.items.size > 1000) this.#forget();
     return arrived;
   }
 
   #replace(frame) {
+    const { stream, epoch, version } = frame;
     this.#forget();
-    this.#move(frame);
-    if (frame.stream === "inbox" || this.#anonymous) {
+    this.cursors[stream] = { epoch, version };
+    if (stream === "inbox" || this.#options.anonymous) {
       this.addPage(this.view("all"), frame); // else the inbox has its rows of the announcements
     }
     if (frame.counts) this.#counts = frame.counts;
@@ -324,10 +325,6 @@ class Store {
     this.items.clear();
     this.#views = {};
     this.#marks = [];
-  }
-
-  #move({ stream, epoch, version }) {
-    this.cursors[stream] = { epoch, version };
   }
 
   count(counts, at) {
@@ -536,12 +533,11 @@ class Link {
     this.#up = true;
     this.#failures = 0;
     this.#timers.start("stable", 10_000, () => (this.#attempt = 0));
-    const upgrade = () => {
+    if (!this.#mode) this.#socketWorked = true;
+    else this.#timers.start("upgrade", this.#socketWorked ? 30_000 : 600_000, () => {
       this.#mode = 0;
       this.#open();
-    };
-    if (this.#mode) this.#timers.start("upgrade", this.#socketWorked ? 30_000 : 600_000, upgrade);
-    else this.#socketWorked = true;
+    });
     this.#tell("live");
   }
 
@@ -571,7 +567,7 @@ class Link {
   }
 
   #tell(state, code = null) {
-    const transport = state === "live" ? this.#options.transports[this.#mode] : null;
+    const transport = this.#up ? this.#options.transports[this.#mode] : null;
     this.#on.status({ state, transport, code });
   }
 
