@@ -39,6 +39,7 @@ class Inbox extends EventTarget {
   #started;
   #targets = {}; // told of by the server
   #timers = new Timers();
+  #sent = Promise.resolve(); // marks go one by one
 
   constructor(options) {
     super();
@@ -127,7 +128,8 @@ class Inbox extends EventTarget {
     ops.add(mark);
     this.#emit("change");
     try {
-      const answer = this.#options.anonymous ? {} : await this.#request("POST", "mark/", mark);
+      const send = () => !this.#options.anonymous && this.#request("POST", "mark/", mark);
+      const answer = await (this.#sent = this.#sent.then(send, send));
       this.#store.settle(mark, answer);
       return answer;
     } finally {
@@ -143,7 +145,7 @@ class Inbox extends EventTarget {
 
   async #request(method, path, body) {
     const { api, csrf, csrfHeader = "X-CSRFToken" } = this.#options;
-    const headers = { Accept: "application/json" };
+    const headers = {};
     if (body) headers["Content-Type"] = "application/json";
     if (method === "POST" && csrf) headers[csrfHeader] = csrf();
     const response = await fetch(new URL(path, new URL(api, document.baseURI)), {
