@@ -13,6 +13,11 @@ NAMES = {
     "fanout": "one notification to 100,000 people",
     "notify": "notify() to one person inside a request",
     "inbox": "pages, counts and catching up at 10 million rows",
+    "push": "a broadcast to 5,000 connections",
+    "targeted": "2,000 messages a second to 5,000 connected people",
+    "connections": "memory and acceptance of connections",
+    "restart": "kill -9 of the server under 8,000 clients",
+    "delivery": "notify() to the browser, also with Redis dead",
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench import sites
 from bench.common import Row, Sample, Table, in_turn, median, ratios, spread, values
 from bench.load import Load, options_for
-from bench.machine import ForeignLoad, memory
+from bench.machine import ForeignLoad, cpu_seconds, memory
 from bench.servers import site_on_postgres
 from bench.sites import Site, System
 from tools.services import valkey
@@ -45,14 +45,15 @@ def _sample(system: System, database: str, path: str = "", **options: object) ->
         options |= options_for(system, CLIENTS, database, Path(folder))
         with Load(site.port, path or system.personal, CLIENTS, first=FEW, **options) as load:
             few = _settled(site)
-            foreign = ForeignLoad(site.pid, load.pid)
+            foreign, used = ForeignLoad(site.pid, load.pid), cpu_seconds(site.pid)
             came = load.grow(CLIENTS)
-            noise = foreign.cores()
+            noise, used = foreign.cores(), cpu_seconds(site.pid) - used
             assert came["open"] == CLIENTS, came
             many = _settled(site)
             return {
                 "kib": round((many - few) / (CLIENTS - FEW) / 1024, 2),
                 "rate": round((CLIENTS - FEW) / came["ready_seconds"]),
+                "cpu_ms": round(used / (CLIENTS - FEW) * 1000, 3),
                 "handshake_p50": came["handshake_p50"],
                 "failed": came["failed"],
                 "foreign_cores": noise,
@@ -93,5 +94,16 @@ def _accepted(table: Table, taken: dict[str, list[Sample]]) -> None:
             target=f"≥ {ACCEPTED:,.0f}",
             spread=f"ours {spread(ours)}; stock {spread(stock)}",
             met=median(ours) >= ACCEPTED,
+        )
+    )
+    ours, stock = values(taken["websocket"], "cpu_ms"), values(taken["stock"], "cpu_ms")
+    table.add(
+        Row(
+            bench="connections",
+            measure="CPU of the server for each",
+            clarion=f"{median(ours):.2f} ms",
+            peer=f"{median(stock):.2f} ms",
+            ratio=f"{median(ratios(ours, stock)):.2f}x",
+            spread=f"ours {spread(ours, 'ms', 2)}; stock {spread(stock, 'ms', 2)}",
         )
     )

@@ -9,12 +9,16 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from bench.common import HERE, ROOT, Sample
+from bench.common import HERE, ROOT, Sample, sample
+
+if TYPE_CHECKING:
+    from bench.sites import System
+
+WARM_UP = 20_000_000  # numbers from here on are not tracked
 
 _SOURCE = HERE / "wsload.c"
 _BUILT = ROOT / ".cache" / "bench"
@@ -115,11 +119,10 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(pid, {core})
 
 
-@contextmanager
-def tickets_for(clients: int, database: str, folder: Path) -> Iterator[Path]:
-    """A file with a fresh ticket for each of the users 1..clients."""
-    from bench.common import sample
-
+def options_for(system: System, clients: int, database: str, folder: Path) -> dict[str, object]:
+    """Ours come with a ticket each, of the users 1..clients, and know their position."""
+    if system.name != "clarion":
+        return {}
     file = folder / "tickets"
     sample("tickets", clients, file, CLARION_DB=database)
-    yield file
+    return {"tickets": file, "cursors": 1}

@@ -39,6 +39,10 @@ class Sender(ABC):
         """Messages to random people at a steady rate."""
         raise NotImplementedError
 
+    def missed(self, count: int, users: int, start: int) -> None:
+        """Messages to random people, as fast as it goes."""
+        raise NotImplementedError
+
 
 class Clarion(Sender):
     def prepare(self) -> None:
@@ -69,7 +73,14 @@ class Clarion(Sender):
     def targeted(self, rate: int, seconds: float, users: int, start: int) -> Sample:
         from bench.rows import Batches
 
-        return _at_rate(Batches(self.users, users, start).send, rate, seconds)
+        return _at_rate(Batches(users, start).send, rate, seconds)
+
+    def missed(self, count: int, users: int, start: int) -> None:
+        from bench.rows import Batches
+
+        batches = Batches(users, start)
+        for _ in range(0, count, 20):
+            batches.send(20)
 
 
 class Stock(Sender):
@@ -93,7 +104,10 @@ class Stock(Sender):
 
         def tell() -> None:
             message = {"type": "notify", "message": payload(number, at)}
-            async_to_sync(self.layer.group_send)(f"user_{user}", message)
+            try:
+                async_to_sync(self.layer.group_send)(f"user_{user}", message)
+            except Exception as error:
+                print(f"not sent: {error!r}", file=sys.stderr)
 
         with transaction.atomic():
             notify.send(self.users[user], recipient=self.users[user], verb="commented")
@@ -116,6 +130,11 @@ class Stock(Sender):
         used = time.process_time()
         await asyncio.gather(*(work() for _ in range(16)))
         return _sent(int(rate * seconds), began, used)
+
+    def missed(self, count: int, users: int, start: int) -> None:
+        chance = random.Random(7)
+        for number in range(start, start + count):
+            self.loop.run_until_complete(self._send(f"user_{chance.randint(1, users)}", number))
 
     async def _send(self, group: str, number: int) -> None:
         message = {"type": "notify", "message": payload(number, time.monotonic_ns())}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import sites
 from bench.common import Row, Sample, Table, in_turn, median, ratios, spread, values
-from bench.load import Load, tickets_for
+from bench.load import Load, options_for
 from bench.machine import ForeignLoad, cpu_seconds
 from bench.servers import site_on_postgres
 from bench.sites import Publisher, Site, System, served
@@ -39,10 +39,7 @@ def run(table: Table, rounds: int) -> None:
 
 def _sample(system: System, database: str) -> Sample:
     with tempfile.TemporaryDirectory() as folder, served(system) as (site, publisher):
-        options = {}
-        if system.name == "clarion":
-            with tickets_for(CLIENTS, database, Path(folder)) as tickets:
-                options = {"tickets": tickets, "cursors": 1}
+        options = options_for(system, CLIENTS, database, Path(folder))
         with Load(site.port, system.public, CLIENTS, **options) as load:
             assert load.ready["open"] == CLIENTS, load.ready
             return _measured(site, publisher, load, BROADCASTS[system.name])

@@ -60,10 +60,9 @@ def _sample(system: System, database: str) -> Sample:
             site.start()
             started = time.monotonic()
             publisher.done()
-            greeted = "greeted" if system.name == "clarion" else "open"
-            load.wait_for(greeted, CLIENTS, seconds=60, still=8)
-            stats = load.wait_for("unique", MISSED, seconds=10, still=5 if greeted == "open" else 10)
-            done = max(stats["last"], stats["ready_at"]) / 1e9
+            load.wait_for("full", CLIENTS, seconds=60, still=8)
+            stats = load.wait_for("unique", MISSED, seconds=10, still=5)
+            done = max(stats["last"], stats["full_at"]) / 1e9
             return {
                 "seconds": round(done - killed, 2),
                 "server_up": round(started - killed, 2),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from django.db import connection, transaction
@@ -28,7 +27,7 @@ _WRITE = """
 WITH made AS (
     INSERT INTO clarion_event (type, category, data, text, audience, created_at, due_at)
     SELECT 'bench.numbered', 'news', data::jsonb, '', '{}', %(now)s, NULL
-    FROM unnest(%(data)s) AS data
+    FROM unnest(%(data)s::text[]) AS data
     RETURNING id, (data ->> 'number')::bigint AS number
 ), meant AS (
     SELECT made.id AS event, made.number, recipient
@@ -54,8 +53,8 @@ FROM written JOIN raised USING (recipient_id) JOIN meant ON event = event_id
 class Batches:
     """Sends to random ones of the first `users` people, numbered from `start` on."""
 
-    def __init__(self, people: Mapping[int, Any], users: int, start: int) -> None:
-        self._people, self._users, self._number = people, users, start
+    def __init__(self, users: int, start: int) -> None:
+        self._users, self._number = users, start
         self._chance = random.Random(7)
 
     def send(self, count: int) -> None:
@@ -68,12 +67,11 @@ class Batches:
             "data": [f'{{"number": {each.number}, "sent": {each.sent}}}' for each in messages],
             "numbers": numbers, "recipients": recipients, "now": now,
         }  # fmt: skip
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(_WRITE, values)
-                rows = cursor.fetchall()
-            COMMITTED.update(dict.fromkeys(numbers, time.monotonic_ns()))
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_WRITE, values)
+            rows = cursor.fetchall()
         for row in rows:
+            COMMITTED[row[2]] = time.monotonic_ns()  # each on its own way from here
             publish(self._nudge(row, now))
 
     def _nudge(self, row: tuple[Any, ...], now: Any) -> Nudge:

@@ -18,7 +18,8 @@ from bench.common import RESULTS, ROOT, Sample
 from bench.load import allow_many_files, pin
 from tools.services import free_port
 
-_START = 20.0  # seconds
+_START = 30.0  # seconds
+_PORT = 18_200  # below those that clients get: one could sit on it while the server is away
 _UVICORN = [
     "uvicorn", "--loop", "uvloop", "--http", "httptools", "--ws-per-message-deflate", "false",
     "--no-access-log", "--log-level", "warning", "--backlog", "4096",
@@ -69,7 +70,7 @@ class Site:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.port = free_port()
+        self.port = free_port(_PORT)
         self.start()
 
     def start(self) -> None:

@@ -49,7 +49,7 @@ static struct client *clients;
 static int epoll, target, dialled, in_flight, announced;
 static uint64_t begun, ready_at;
 static uint64_t opened, greeted, failed, closed, returned, messages, unique, repeated, other, resets;
-static uint64_t first_message, last_message, latency_max;
+static uint64_t first_message, last_message, latency_max, full_at;
 
 /* --- time, and a histogram with 64 steps to each doubling */
 
@@ -170,6 +170,18 @@ static void remember_position(struct client *c, const uint8_t *at, size_t length
     c->version = digits(version + 10, end);
 }
 
+/* Everybody is in: open, or greeted where the server does that. */
+static uint64_t in(void)
+{
+    return opt.cursors ? greeted : opened;
+}
+
+static void note_if_full(uint64_t when)
+{
+    if (in() == (uint64_t)target)
+        full_at = when;
+}
+
 static void on_payload(struct client *c, const uint8_t *at, size_t length, uint64_t when)
 {
     const uint8_t *end = at + length, *number = at, *sent;
@@ -177,6 +189,7 @@ static void on_payload(struct client *c, const uint8_t *at, size_t length, uint6
     if (!c->greeted) {
         c->greeted = 1;
         greeted++;
+        note_if_full(when);
     }
     if (opt.cursors)
         remember_position(c, at, length);
@@ -316,8 +329,12 @@ static long take_frames(struct client *c, const uint8_t *at, size_t length, uint
             break;
         const uint8_t *data = head + head_size;
         int opcode = head[0] & 15;
-        if (opcode == 8)
+        if (opcode == 8) {
+            static int shown;
+            if (size > 1 && shown++ < 3)
+                fprintf(stderr, "closed by the server: %d\n", data[0] << 8 | data[1]);
             return answer(c, 8, data, size > 2 ? 2 : size), -1;
+        }
         if (opcode == 9)
             answer(c, 10, data, size > 125 ? 125 : size);
         if (opcode <= 2)
@@ -342,6 +359,7 @@ static int accepted(struct client *c, const uint8_t **at, size_t *length, uint64
     *length -= end + 4 - *at, *at = end + 4;
     c->state = OPEN, in_flight--, opened++;
     handshakes[step_of(when - c->dialled)]++;
+    note_if_full(when);
     return 1;
 }
 
@@ -390,11 +408,11 @@ static void report(const char *event)
     getrusage(RUSAGE_SELF, &usage);
     double cpu = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
                  (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    printf("{\"event\":\"%s\",\"now\":%lu,\"open\":%lu,\"greeted\":%lu,\"failed\":%lu,\"closed\":%lu,"
+    printf("{\"event\":\"%s\",\"now\":%lu,\"open\":%lu,\"full\":%lu,\"full_at\":%lu,\"failed\":%lu,\"closed\":%lu,"
            "\"returned\":%lu,\"messages\":%lu,\"unique\":%lu,\"repeated\":%lu,\"other\":%lu,\"resets\":%lu,"
            "\"first\":%lu,\"last\":%lu,\"p50\":%.4f,\"p90\":%.4f,\"p99\":%.4f,\"max\":%.4f,"
            "\"ready_seconds\":%.4f,\"handshake_p50\":%.4f,\"handshake_p99\":%.4f,\"cpu\":%.4f}\n",
-           event, now(), opened, greeted, failed, closed, returned, messages, unique, repeated, other,
+           event, now(), opened, in(), full_at, failed, closed, returned, messages, unique, repeated, other,
            resets, first_message, last_message, percentile(latencies, .5), percentile(latencies, .9),
            percentile(latencies, .99), latency_max / 1e6, ready_at ? (ready_at - begun) / 1e9 : -1,
            percentile(handshakes, .5), percentile(handshakes, .99), cpu);

@@ -413,7 +413,7 @@ def test_any_loss_repeat_reorder_and_reconnect_ends_in_the_freshly_fetched_state
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("small_limits")
 def test_many_more_of_them_do() -> None:
-    _converges(examples=150, steps=50)
+    _converges(examples=100, steps=40)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.hard.client import newest_first
 from tests.hard.crowd import Client
 
 Journal = dict[str, dict[str, Any]]
@@ -144,7 +145,10 @@ def _states(truth: dict[str, Any], clients: list[Client]) -> list[str]:
     for client in clients:
         fresh = truth["inboxes"][str(client.person["pk"])]
         shown = [_essence(item) for item in client.screen.list("all")]
-        fetched = [_essence(item) for item in fresh["items"]]
+        # Clients know moments by the millisecond; the database orders what came in the same one.
+        fetched = [
+            _essence(item) for item in sorted(fresh["items"], key=newest_first, reverse=True)
+        ]
         if shown != fetched:
             odd = [item["id"] for item in shown if item not in fetched]
             odd += [item["id"] for item in fetched if item not in shown]

@@ -150,7 +150,7 @@ class Screen:
 
     def list(self, filter: str = "all") -> list[Item]:
         shown = [item for item in self._shown() if FILTERS[filter](item)]
-        return sorted(shown, key=_newest_first, reverse=True)
+        return sorted(shown, key=newest_first, reverse=True)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -177,7 +177,7 @@ def _marked(item: Item, mark: Mapping[str, Any]) -> Item:
     return {**item, **MARKS[mark["as"]]} if concerned and FILTERS["all"](item) else item
 
 
-def _newest_first(item: Item) -> tuple[bool, str, int]:
+def newest_first(item: Item) -> tuple[bool, str, int]:
     return item["pinned"], item["arrived_at"], int(str(item["id"]).lstrip("a"))
 
 

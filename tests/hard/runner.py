@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from clarion.runner import Runner
@@ -25,7 +24,7 @@ def main() -> None:
     from clarion.runners.work import sweep
 
     print("ready", flush=True)
-    while os.getppid() != 1:
+    while True:
         try:
             while sweep():
                 continue
