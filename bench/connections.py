@@ -26,7 +26,7 @@ _SSE = "/notifications/stream/"
 
 
 def run(table: Table, rounds: int) -> None:
-    with site_on_postgres("bench_push", 10_000) as database, valkey() as broker:
+    with site_on_postgres("bench_people", 10_000) as database, valkey() as broker:
         ours = sites.clarion(database, broker.url)
         theirs = sites.stock(database, broker.url)
         sides = {

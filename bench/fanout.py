@@ -37,7 +37,6 @@ def run(table: Table, rounds: int) -> None:
 
 
 def _compare(table: Table, database: str, url: str, rounds: int, target: float = 0) -> None:
-    sample("fanout", "clarion", CLARION_DB=url)  # makes the inboxes
     sides = {
         name: lambda name=name: sample("fanout", name, CLARION_DB=url)
         for name in ("clarion", "community", "clarion-queryset")

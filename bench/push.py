@@ -12,20 +12,20 @@ from functools import partial
 from pathlib import Path
 
 from bench import sites
-from bench.common import Row, Sample, Table, in_turn, median, ratios, spread, values
+from bench.common import Row, Sample, Table, in_turn, median, ratios, sample, spread, values
 from bench.load import Load, options_for
 from bench.machine import ForeignLoad, cpu_seconds
 from bench.servers import site_on_postgres
 from bench.sites import Publisher, Site, System, served
 from tools.services import valkey
 
-CLIENTS = 5000
+CLIENTS, USERS = 5000, 10_000
 BROADCASTS = {"clarion": 20, "raw": 20, "stock": 3}
 OF_STOCK, OF_RAW, LAST = 1 / 20, 1.4, 150.0
 
 
 def run(table: Table, rounds: int) -> None:
-    with site_on_postgres("bench_push", 10_000) as database, valkey() as broker:
+    with site_on_postgres("bench_push", USERS) as database, valkey() as broker:
         systems = [
             sites.clarion(database, broker.url),
             sites.raw(),
@@ -38,6 +38,7 @@ def run(table: Table, rounds: int) -> None:
 
 
 def _sample(system: System, database: str) -> Sample:
+    sample("prepare", USERS, CLARION_DB=database)
     with tempfile.TemporaryDirectory() as folder, served(system) as (site, publisher):
         options = options_for(system, CLIENTS, database, Path(folder))
         with Load(site.port, system.public, CLIENTS, **options) as load:

@@ -24,7 +24,7 @@ LIMIT = 6.0  # seconds
 
 
 def run(table: Table, rounds: int) -> None:
-    with site_on_postgres("bench_push", 10_000) as database, valkey() as broker:
+    with site_on_postgres("bench_people", 10_000) as database, valkey() as broker:
         systems = [sites.clarion(database, broker.url), sites.stock(database, broker.url)]
         sides = {system.name: partial(_sample, system, database) for system in systems}
         taken = in_turn(sides, rounds)
