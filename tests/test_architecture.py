@@ -23,7 +23,7 @@ LAYERS = {
         "realtime.frames", "realtime.topic", "realtime.connection", "realtime.hub",
         "realtime.eager", "realtime.collector", "realtime.brokers",
     ),
-    "nouns": ("models", "items", "preferences"),
+    "nouns": ("models", "cursors", "items", "preferences"),
     "ledger": ("ledger",),
     "verbs": ("fanout", "inbox", "upkeep"),
     "doors": ("events", "realtime"),
@@ -43,7 +43,7 @@ OPTIONAL = {
     "routing": {"channels"},
     "testing": {"channels"},
 }
-ENGINE = ("fanout", "inbox", "ledger", "upkeep")
+ENGINE = ("fanout", "inbox", "ledger")
 ENGINE_LIMIT, PACKAGE_LIMIT, FILE_LIMIT = 900, 8000, 400
 
 pytestmark = pytest.mark.filterwarnings("default")

@@ -32,7 +32,7 @@ from clarion.exceptions import (
     UnknownAudience,
     UnknownType,
 )
-from clarion.models import Delivery, Event, Notification
+from clarion.models import Delivery, Event, Inbox, Notification
 from clarion.runners.work import sweep
 from clarion.types import Content, NotificationType
 from tests.testapp.models import Article
@@ -313,6 +313,28 @@ def test_a_retracted_repeat_is_taken_out_of_its_row(alice):
     assert (item["body"], item["count"]) == ("one", 1)
 
 
+def test_a_repeat_is_taken_out_of_a_row_that_was_archived_meanwhile(alice):
+    events = [notify("Again", to=alice, collapse="x") for _ in range(2)]
+    [item] = inbox.page(alice).items
+    for _ in range(2):
+        inbox.archive(alice, [item["id"]])
+        inbox.unarchive(alice, [item["id"]])
+
+    assert [retract(event) for event in events] == [1, 1]
+    assert titles(alice) == []
+
+
+def test_an_announcement_taken_back_while_its_row_was_made_is_gone(alice):
+    event = announce("Oops")
+    inbox.counts(alice)
+    retract(event)
+    Notification.objects.update(removed_at=None)  # what a late row looks like
+    Inbox.objects.update(unread=1, unseen=1)
+
+    assert titles(alice) == []
+    assert inbox.counts(alice) == inbox.Counts(0, 0)
+
+
 def test_retracted_before_it_is_due_it_is_never_sent(alice):
     event = notify("Later", to=alice, at=timezone.now() + timedelta(seconds=0.05))
     retract(event)
@@ -454,6 +476,7 @@ class Unregistered(NotificationType):
         (lambda a: notify("x", to=a, url="javascript:alert(1)"), InvalidNotification, "http"),
         (lambda a: notify(Commented(excerpt="x" * 20_000), to=a), InvalidPayload, "16,384"),
         (lambda a: notify(Commented(excerpt="x"), to=a, url="/x"), InvalidNotification, "content"),
+        (lambda a: notify("x", to="public", collapse="k"), InvalidNotification, "announcement"),
         (lambda a: toast("authors", "x"), InvalidRecipient, "everyone"),
     ],
 )

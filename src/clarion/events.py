@@ -86,7 +86,10 @@ def notify(
         event.target = _saved("target", target)
     event.due_at = _moment("at", at) or event.created_at + _INLINE_LEASE
     event.text = _say(message, event)
-    return _accept(event, _audience(to), at)
+    audience = _audience(to)
+    if collapse and "public" in audience:
+        raise InvalidNotification("collapse: an announcement stands alone; leave it out.")
+    return _accept(event, audience, at)
 
 
 async def anotify(what: str | NotificationType, /, *, to: Recipients, **options: Any) -> Event:

@@ -5,8 +5,6 @@ Everything here takes a user (or the primary key of one) and touches only that p
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,15 +12,22 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import BooleanField, DateTimeField, F, Func, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import LessThan
+from django.db.models import (
+    Case,
+    F,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
-from clarion import items
+from clarion import cursors, items
 from clarion.conf import settings
 from clarion.exceptions import BadCursor, InvalidMark
-from clarion.ledger import COUNTERS, UNSTAMPED, admit, lock, save, tell
+from clarion.ledger import COUNTERS, RETIRED, UNSTAMPED, admit, lock, save, tell
 from clarion.models import (
     ARCHIVED,
     LISTED,
@@ -40,6 +45,10 @@ from clarion.realtime.frames import Nudge, Position
 
 FILTERS: dict[str, Q] = {"all": LISTED, "unread": UNREAD, "archived": ARCHIVED, "snoozed": SNOOZED}
 _IDS_AT_MOST = 1000
+_RETIRED_KEY = Case(
+    When(Q(collapse_key="") | Q(collapse_key__startswith=RETIRED), then=F("collapse_key")),
+    default=Concat(Value(RETIRED), F("collapse_key")),
+)
 _SHOWN_IN_A_NUDGE = 20  # rows; of more the screens ask the database
 
 
@@ -124,40 +133,14 @@ def newest(
     """Rows of a page with their events, and the cursor of the page behind it."""
     rows = rows_of(recipient).filter(FILTERS[filter]).order_by(*NEWEST_FIRST)
     if before is not None:
-        rows = rows.filter(_older(before))
+        rows = rows.filter(cursors.behind(before))
     found = list(rows.select_related("event")[: limit + 1])
-    return found[:limit], _cursor(found[limit - 1]) if len(found) > limit else None
+    return found[:limit], cursors.after(found[limit - 1]) if len(found) > limit else None
 
 
 def rows_of(recipient: Any) -> QuerySet[Notification]:
     """The rows of one recipient, given as a user or a primary key."""
     return Notification.objects.filter(recipient=getattr(recipient, "pk", recipient))
-
-
-def _cursor(last: Notification) -> str:
-    raw = json.dumps([int(last.pinned), last.arrived_at.isoformat(), last.pk])
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
-
-
-def _older(cursor: str) -> LessThan:
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        pinned, text, pk = json.loads(raw)
-        moment = datetime.fromisoformat(text)
-        pinned, pk = bool(pinned), int(pk)
-    except (ValueError, TypeError) as error:
-        raise BadCursor("before: not a cursor; use `next` of the page before.") from error
-    if moment.tzinfo is None or abs(pk) >= 2**63:
-        raise BadCursor("before: not a cursor; use `next` of the page before.")
-    return LessThan(
-        _row_of(F("pinned"), F("arrived_at"), F("pk")),
-        _row_of(Value(pinned), Value(moment, DateTimeField()), Value(pk)),
-    )
-
-
-def _row_of(*columns: Any) -> Func:
-    """A row value, which an index over the same columns compares as a whole."""
-    return Func(*columns, template="(%(expressions)s)", output_field=BooleanField())
 
 
 def _state(recipient: Any) -> State:
@@ -217,7 +200,7 @@ _KINDS = {
         in_bulk=True,
     ),
     "unarchived": _Kind(  # no longer the live row of its collapse key: there may be a newer one
-        ARCHIVED, lambda *_: {"archived_at": None, "collapse_key": ""}
+        ARCHIVED, lambda *_: {"archived_at": None, "collapse_key": _RETIRED_KEY}
     ),
     "pinned": _Kind(Q(pinned=False, archived_at__isnull=True), lambda *_: {"pinned": True}),
     "unpinned": _Kind(Q(pinned=True), lambda *_: {"pinned": False}),

@@ -35,6 +35,7 @@ from clarion.realtime.frames import Nudge, aside
 
 COUNTERS = {"unread": Count("pk", filter=UNREAD), "unseen": Count("pk", filter=UNSEEN)}
 UNSTAMPED = {"unstamped": Count("pk", filter=Q(version__isnull=True))}
+RETIRED = "-"  # before the collapse key of a row that takes no more repeats; no type begins so
 _NAMED_IN_A_NUDGE = 100  # recipients; more are told by range
 _MEMBERS_AT_MOST = 200  # repeats that a collapsed row can still name, to take one back
 _ANNOUNCEMENTS_AT_MOST = 100  # that somebody who was long away finds in the inbox
@@ -341,7 +342,7 @@ def _tell_added(event: Event, ordered: list[Any], added: Added) -> None:
         version=box.version,
         items=[item],
         counts={"unread": box.unread, "unseen": box.unseen},
-        message=item["message"],
+        message=None if event.public_version else item["message"],  # open screens had it already
     )
     nudge = Nudge(f"inbox.{box.pk}", box.epoch, box.version - 1, box.version, frame)
     transaction.on_commit(lambda: publish(nudge), robust=True)
@@ -355,7 +356,12 @@ def admit(ids: Iterable[Any]) -> None:
     with transaction.atomic():
         behind = {pk: box for pk, box in lock(ids).items() if box.announced < current}
         for event in _announcements_since(behind.values()):
-            add(event, _owed(event, behind), now=event.created_at)
+            if event.retracted_at is None:
+                add(event, _owed(event, behind), now=event.created_at)
+            else:  # its row may have been made while it was being taken back
+                rows = Notification.objects.filter(event=event, removed_at__isnull=True)
+                late = rows.filter(recipient__in=list(behind))
+                touch(late, late.values_list("recipient", flat=True), removed_at=timezone.now())
         Inbox.objects.filter(pk__in=list(behind)).update(announced=current)
 
 
@@ -364,7 +370,7 @@ def _announcements_since(boxes: Iterable[Inbox]) -> list[Event]:
     if oldest is None:
         return []
     unexpired = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
-    newest = Event.objects.filter(unexpired, public_version__gt=oldest, retracted_at__isnull=True)
+    newest = Event.objects.filter(unexpired, public_version__gt=oldest)
     return list(newest.order_by("-public_version")[:_ANNOUNCEMENTS_AT_MOST])[::-1]
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
-from clarion.ledger import COUNTERS, lock, recount, tell, touch
+from clarion.ledger import COUNTERS, RETIRED, lock, recount, tell, touch
 from clarion.models import (
     SNOOZED,
     UNREAD,
@@ -83,8 +83,9 @@ def remove(event: Event, limit: int = 500) -> int:
 def _unfold(event: Event, limit: int) -> int:
     if not event.collapse_key:
         return 0
+    key = f"{event.type}:{event.collapse_key}"
     folded = Notification.objects.filter(
-        collapse_key=f"{event.type}:{event.collapse_key}", removed_at__isnull=True, count__gt=1
+        collapse_key__in=[key, f"{RETIRED}{key}"], removed_at__isnull=True, count__gt=1
     )
     rows = [row for row in folded.iterator() if event.pk in row.members][:limit]
     for row in rows:
