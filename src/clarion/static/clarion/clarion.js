@@ -364,7 +364,9 @@ class Store {
     for (const item of this.items.values()) {
       if (item.version <= version || isTwin(item)) this.items.set(item.id, marked(item, mark));
     }
-    this.count(counts, { epoch: this.cursors.inbox?.epoch, version });
+    const at = this.cursors.inbox;
+    this.count(counts, { ...at, version });
+    if (at?.version + 1 === version) at.version = version;
   }
 
   view(filter) {
@@ -504,7 +506,7 @@ class Link {
     const source = new EventSource(this.#address("stream"));
     signal.onabort = () => source.close();
     source.onmessage = ({ data }) => this.#heard(JSON.parse(data));
-    source.onerror = () => this.lost(); // comes back with both cursors
+    source.onerror = () => this.lost();
   }
 
   async polling(signal) {
