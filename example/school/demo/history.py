@@ -114,6 +114,9 @@ def _stories(cast: _Cast) -> list[Story]:
                 "Museum on Friday",
                 "We meet at 8:15 at the main door. Bring lunch, a rain jacket and something to "
                 "write with. We are back at about 14:00."),
+        _notice("garden", 9, cast.priya, Addressees(cast.principal, str(cast.principal)), "info",
+                "The garden club needs a key",
+                "We have eleven children and no key to the shed. Could we have one of our own?"),
         _notice("choir", 7.5, cast.priya, cast.guardians("5b"), "info",
                 "Spring concert of the choir",
                 "On the last Saturday of the month at 17:00 in the hall. There will be cake."),

@@ -78,7 +78,7 @@ class Seed(TransactionTestCase):
 
         self.seed()
 
-        assert Event.objects.count() == 14
+        assert Event.objects.count() == 15
 
 
 def everything() -> dict[str, list[object]]:
