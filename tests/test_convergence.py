@@ -406,7 +406,7 @@ def _converges(examples: int, steps: int) -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("small_limits")
 def test_any_loss_repeat_reorder_and_reconnect_ends_in_the_freshly_fetched_state() -> None:
-    _converges(examples=30, steps=35)
+    _converges(examples=15, steps=35)
 
 
 @pytest.mark.slow
