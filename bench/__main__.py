@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 
-from bench import machine
+from bench import machine, report
 from bench.common import HEADER, RULE, Table, note
 
 NAMES = {
@@ -23,6 +23,9 @@ NAMES = {
 
 def main() -> int:
     options = _options()
+    if options.names == ["report"]:
+        report.write(list(NAMES))
+        return 0
     table = Table()
     print(f"{machine.description()}; {machine.versions()}\n\n{HEADER}\n{RULE}", flush=True)
     for name in options.names or NAMES:
@@ -34,15 +37,15 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    what = "\n".join(f"  {name:10} {text}" for name, text in NAMES.items())
+    what = "\n".join(f"  {name:12} {text}" for name, text in NAMES.items())
     parser = argparse.ArgumentParser(
         prog="run.py bench",
         description="Benchmarks side by side with peers.",
-        epilog=f"benchmarks:\n{what}",
+        epilog=f"benchmarks:\n{what}\n  {'report':12} write the last runs into bench/RESULTS.md",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "names", nargs="*", metavar="name", choices=[*NAMES, []], help="default: all"
+        "names", nargs="*", metavar="name", choices=[*NAMES, "report", []], help="default: all"
     )
     parser.add_argument("--rounds", type=int, default=3, help="samples of each side (default 3)")
     return parser.parse_args()

@@ -56,7 +56,7 @@ class Table:
         print(row, flush=True)
         RESULTS.mkdir(exist_ok=True)
         record = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": self.started.isoformat(timespec="seconds"),
             "machine": machine.description(),
             "versions": machine.versions(),
             **asdict(row),

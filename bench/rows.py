@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from bench.project.notifications import COMMITTED, Numbered
 from clarion import items
 from clarion.models import Event, Notification
 from clarion.realtime import frames
@@ -56,42 +54,55 @@ class Batches:
     def __init__(self, users: int, start: int) -> None:
         self._users, self._number = users, start
         self._chance = random.Random(7)
+        self._template = _template()
 
     def send(self, count: int) -> None:
         numbers = list(range(self._number, self._number + count))
         self._number += count
-        recipients = self._chance.sample(range(1, self._users + 1), count)
-        now, at = timezone.now(), time.monotonic_ns()
-        messages = [Numbered(number=number, sent=at) for number in numbers]
+        sent = time.monotonic_ns()  # what a healed message says; the others say it themselves
         values = {
-            "data": [f'{{"number": {each.number}, "sent": {each.sent}}}' for each in messages],
-            "numbers": numbers, "recipients": recipients, "now": now,
-        }  # fmt: skip
+            "data": [f'{{"number": {number}, "sent": {sent}}}' for number in numbers],
+            "numbers": numbers,
+            "recipients": self._chance.sample(range(1, self._users + 1), count),
+            "now": timezone.now(),
+        }
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_WRITE, values)
             rows = cursor.fetchall()
         for row in rows:
-            COMMITTED[row[2]] = time.monotonic_ns()  # each on its own way from here
-            publish(self._nudge(row, now))
+            publish(self._nudge(*row))
 
-    def _nudge(self, row: tuple[Any, ...], now: Any) -> Nudge:
-        pk, event_id, number, recipient, epoch, version, unread, unseen = row
-        event = Event(
-            pk=event_id, type="bench.numbered", category="news", created_at=now,
-            data={"number": number, "sent": COMMITTED[number]},
-        )  # fmt: skip
-        item = items.render(
-            Notification(
-                pk=pk,
-                event=event,
-                recipient_id=recipient,
-                version=version,
-                created_at=now,
-                arrived_at=now,
-            )
-        )
-        frame = frames.change(
-            "inbox", epoch=epoch, after=version - 1, version=version, items=[item],
-            counts={"unread": unread, "unseen": unseen}, message=item["message"],
-        )  # fmt: skip
+    def _nudge(
+        self, pk: int, event: int, number: int, recipient: int, epoch: str, version: int,
+        unread: int, unseen: int,
+    ) -> Nudge:  # fmt: skip
+        said = {
+            "pk": pk, "event": event, "number": number, "sent": time.monotonic_ns(),
+            "epoch": epoch, "after": version - 1, "version": version,
+            "unread": unread, "unseen": unseen,
+        }  # fmt: skip
+        frame = (self._template % said).encode()
         return Nudge(f"inbox.{recipient}", epoch, version - 1, version, frame)
+
+
+def _template() -> str:
+    """A frame as Clarion makes it, with places for what differs."""
+    names = ("pk", "event", "number", "sent", "after", "version", "unread", "unseen")
+    mark = {name: 9_000_000_000 + place for place, name in enumerate(names)}
+    event = Event(
+        pk=mark["event"], type="bench.numbered", category="news", created_at=timezone.now(),
+        data={"number": mark["number"], "sent": mark["sent"]},
+    )  # fmt: skip
+    row = Notification(
+        pk=mark["pk"], event=event, version=mark["version"],
+        created_at=event.created_at, arrived_at=event.created_at,
+    )  # fmt: skip
+    item = items.render(row)
+    frame = frames.change(
+        "inbox", epoch="<epoch>", after=mark["after"], version=mark["version"], items=[item],
+        counts={"unread": mark["unread"], "unseen": mark["unseen"]}, message=item["message"],
+    )  # fmt: skip
+    text = frame.decode().replace("%", "%%").replace("<epoch>", "%(epoch)s")
+    for name, number in mark.items():
+        text = text.replace(str(number), f"%({name})s")
+    return text

@@ -62,11 +62,11 @@ def _lost(table: Table, taken: dict[str, list[Sample]]) -> None:
     table.add(
         Row(
             bench="targeted",
-            measure=f"targeted, 5,000 connected, {rate:,.0f} messages/s for 20 s: lost",
+            measure=f"targeted, 5,000 connected, {RATE:,} messages/s for 20 s: lost",
             clarion=f"{max(ours):.0f}",
             peer=f"{median(theirs) / median(sent):.0%} (stock)",
             target="0 lost",
-            spread=f"ours {spread(ours)}; stock {spread(theirs)}",
+            spread=f"ours {spread(ours)}; stock {spread(theirs)}; {rate:,.0f}/s were sent",
             met=max(ours) == 0,
             samples=taken,
         )
