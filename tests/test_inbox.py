@@ -310,6 +310,25 @@ def test_many_changes_come_in_frames_of_which_the_last_moves_the_cursor(alice):
     assert [frame.get("more", False) for frame in frames] == [True, True, False]
 
 
+def test_what_is_marked_while_a_client_catches_up_is_not_lost(alice):
+    """The mark gives the row a new version, and its own frame names no row."""
+    tell(alice, "a", "b")
+    position = Position(inbox.position(alice).epoch, 1)
+    marks = [lambda: inbox.mark_all_read(alice)]
+
+    def before_the_rows_are_read(execute, sql, *rest):
+        if marks and Notification._meta.db_table in sql:
+            marks.pop()()
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(before_the_rows_are_read):
+        [frame] = caught_up(alice, position)
+
+    assert not marks
+    assert frame["version"] == 2
+    assert [(item["title"], item["read"]) for item in frame["items"]] == [("a", True), ("b", True)]
+
+
 @pytest.mark.parametrize("people", [2, 30])
 def test_catching_up_many_costs_as_many_queries_as_for_one(make_user, people):
     users = [make_user(f"user{number}") for number in range(people)]

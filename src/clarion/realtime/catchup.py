@@ -1,7 +1,9 @@
 """Bringing clients up to date: everything that changed since a version, as frames.
 
 A position is always read before the rows it stands for: a change in between comes again, and is
-known by its version; the other way round it would be lost.
+known by its version; the other way round it would be lost. For the same reason rows are taken up to
+the newest, beyond that position: one that was marked in between has left its old version, and the
+frame of that mark may hold no row.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def catch_up(cursors: Mapping[Any, Position | None]) -> dict[Any, CatchUp]:
         for pk, cursor in cursors.items()
         if cursor is not None and pk in states and _replayable(cursor, states[pk])
     }
-    changed = _changes(behind, states)
+    changed = _changes(behind)
     return {
         pk: CatchUp(
             state.position,
@@ -86,30 +88,26 @@ def _reset_reason(cursor: Position, state: State) -> str | None:
     return None
 
 
-def _changes(
-    behind: Mapping[Any, Position], states: Mapping[Any, State]
-) -> dict[Any, list[Notification]]:
+def _changes(behind: Mapping[Any, Position]) -> dict[Any, list[Notification]]:
     """Rows changed since each cursor, oldest change first."""
     changed: dict[Any, list[Notification]] = defaultdict(list)
     for ids in _batches(list(behind)):
-        for row in _changed_rows(ids, behind, states):
+        for row in _changed_rows(ids, behind):
             changed[row.recipient_id].append(row)
     items.prefetch(row.event for rows in changed.values() for row in rows if not row.removed_at)
     return changed
 
 
-def _changed_rows(
-    ids: list[Any], behind: Mapping[Any, Position], states: Mapping[Any, State]
-) -> list[Notification]:
+def _changed_rows(ids: list[Any], behind: Mapping[Any, Position]) -> list[Notification]:
     ranges = Q()
     for pk in ids:
-        ranges |= Q(recipient=pk, version__gt=behind[pk].version, version__lte=states[pk].version)
+        ranges |= Q(recipient=pk, version__gt=behind[pk].version)
     rows = Notification.objects.filter(ranges).select_related("event")
     limit = _BEHIND * 5
     found = list(rows.order_by("version", "pk")[: limit + 1])
     if len(found) <= limit or len(ids) == 1:
         return found
-    return [row for pk in ids for row in _changed_rows([pk], behind, states)]
+    return [row for pk in ids for row in _changed_rows([pk], behind)]
 
 
 def _frames(

@@ -21,7 +21,7 @@ from clarion.realtime.brokers import shard
 from clarion.realtime.brokers.base import Broker
 from clarion.realtime.connection import SLOW, Carrier, Caught, Connection, Source, Unavailable
 from clarion.realtime.eager import start
-from clarion.realtime.frames import EPHEMERAL, Nudge, Position, unpack
+from clarion.realtime.frames import EPHEMERAL, ZERO, Nudge, Position, unpack
 from clarion.realtime.topic import Topic, Verdict, judge
 
 logger = logging.getLogger("clarion")
@@ -149,6 +149,8 @@ class Hub:
         same = caught.position.epoch == topic.position.epoch
         if same and caught.position.version < topic.position.version:
             return
+        if not caught.frames and topic.position != ZERO:
+            return  # it was asked from somewhere else; the next comparison knows better
         after, topic.position = topic.position, caught.position
         found = caught.frames or [_nothing(topic, after, caught.position)]
         for frame in found[:-1]:
