@@ -31,6 +31,7 @@ def run(table: Table, rounds: int) -> None:
         theirs = sites.stock(database, broker.url)
         sides = {
             "websocket": partial(_sample, ours, database),
+            "bare": partial(_sample, sites.bare(), database),
             "stock": partial(_sample, theirs, database),
             "sse": partial(_sample, ours, database, path=_SSE, sse=1),
         }
@@ -83,27 +84,32 @@ def _memory(table: Table, taken: dict[str, list[Sample]], carrier: str) -> None:
 
 
 def _accepted(table: Table, taken: dict[str, list[Sample]]) -> None:
-    ours, stock = values(taken["websocket"], "rate"), values(taken["stock"], "rate")
-    table.add(
-        Row(
-            bench="connections",
-            measure="accepted with ticket, until the first frame, a second",
-            clarion=f"{median(ours):,.0f}",
-            peer=f"{median(stock):,.0f} (stock, no authentication)",
-            ratio=f"{median(ratios(ours, stock)):.1f}x",
-            target=f"≥ {ACCEPTED:,.0f}",
-            spread=f"ours {spread(ours)}; stock {spread(stock)}",
-            met=median(ours) >= ACCEPTED,
+    """Bare uvicorn is the limit that no application on it can pass, here and now."""
+    for name, what in (
+        ("stock", "stock, no authentication"),
+        ("bare", "uvicorn that only accepts"),
+    ):
+        ours, theirs = (values(taken[side], "rate") for side in ("websocket", name))
+        table.add(
+            Row(
+                bench="connections",
+                measure=f"accepted with ticket, until the first frame, a second, beside {what}",
+                clarion=f"{median(ours):,.0f}",
+                peer=f"{median(theirs):,.0f}",
+                ratio=f"{median(ratios(ours, theirs)):.2f}x",
+                target=f"≥ {ACCEPTED:,.0f}",
+                spread=f"ours {spread(ours)}; peer {spread(theirs)}",
+                met=median(ours) >= ACCEPTED,
+            )
         )
-    )
-    ours, stock = values(taken["websocket"], "cpu_ms"), values(taken["stock"], "cpu_ms")
-    table.add(
-        Row(
-            bench="connections",
-            measure="CPU of the server for each",
-            clarion=f"{median(ours):.2f} ms",
-            peer=f"{median(stock):.2f} ms",
-            ratio=f"{median(ratios(ours, stock)):.2f}x",
-            spread=f"ours {spread(ours, 'ms', 2)}; stock {spread(stock, 'ms', 2)}",
+        ours, theirs = (values(taken[side], "cpu_ms") for side in ("websocket", name))
+        table.add(
+            Row(
+                bench="connections",
+                measure=f"CPU of the server for each, beside {what}",
+                clarion=f"{median(ours):.2f} ms",
+                peer=f"{median(theirs):.2f} ms",
+                ratio=f"{median(ratios(ours, theirs)):.2f}x",
+                spread=f"ours {spread(ours, 'ms', 2)}; peer {spread(theirs, 'ms', 2)}",
+            )
         )
-    )

@@ -150,7 +150,8 @@ class Raw(Sender):
     def prepare(self) -> None:
         from websockets.sync.client import connect
 
-        self.control = connect(f"ws://127.0.0.1:{self.port}/ctl/", compression=None)
+        self.context = connect(f"ws://127.0.0.1:{self.port}/ctl/", compression=None)
+        self.control = self.context.__enter__()  # for as long as this process lives
 
     def broadcast(self, number: int) -> None:
         self.control.send(json.dumps(payload(number, time.monotonic_ns())))

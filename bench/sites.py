@@ -61,6 +61,11 @@ def stock(database: str, broker: str) -> System:
     )
 
 
+def bare() -> System:
+    command = ["-m", *_UVICORN, "--lifespan", "off", "bench.peers.bare:application", "--port"]
+    return System("bare", command, personal="/%d", public="/%d")
+
+
 def raw() -> System:
     return System("raw", ["-m", "bench.peers.raw_websockets"], personal="/%d", public="/%d")
 
