@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -49,6 +49,13 @@ def clarion(database: str, broker: str) -> System:
             "CLARION_RUNNER": "embedded",
         },
     )
+
+
+def gateway(database: str, broker: str) -> System:
+    """The same with `--ws clarion.realtime.gateway:Gateway`."""
+    ours = clarion(database, broker)
+    command = ["-m", *_UVICORN, "--ws", "clarion.realtime.gateway:Gateway", *ours.command[-2:]]
+    return replace(ours, name="gateway", command=command)
 
 
 def stock(database: str, broker: str) -> System:

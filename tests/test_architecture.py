@@ -40,6 +40,7 @@ WITHOUT_ORM = tuple(name for name in LAYERS["contracts"] if name.startswith("rea
 OPTIONAL = {
     "realtime.brokers.redis": {"redis"},
     "realtime.brokers.layer": {"channels"},
+    "realtime.gateway": {"uvicorn", "websockets"},
     "routing": {"channels"},
     "testing": {"channels"},
 }

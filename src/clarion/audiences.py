@@ -15,6 +15,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.contrib.auth import get_user_model
+
 from clarion.exceptions import UnknownAudience
 
 if TYPE_CHECKING:
@@ -94,3 +96,8 @@ def public() -> QuerySet[Any]:
 
 
 PUBLIC = Audience("public")
+
+
+def users_have(name: str) -> bool:
+    """Whether the site's user model has this column; `is_active` and `date_joined` are optional."""
+    return any(entry.name == name for entry in get_user_model()._meta.concrete_fields)

@@ -134,10 +134,11 @@ class _LazySettings:
     def __getattr__(self, name: str) -> Any:
         if self._loaded is None:
             self._loaded = load(getattr(django_settings, "CLARION", {}))
+            self.__dict__.update(vars(self._loaded))  # so that this is not asked again
         return getattr(self._loaded, name)
 
     def reset(self) -> None:
-        self._loaded = None
+        self.__dict__.clear()
 
 
 if TYPE_CHECKING:

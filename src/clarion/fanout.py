@@ -15,14 +15,13 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from clarion import items, ledger, preferences
-from clarion.audiences import Audience
+from clarion.audiences import Audience, users_have
 from clarion.conf import settings
 from clarion.exceptions import ClarionError
 from clarion.models import AudienceChunk, Delivery, Event, PublicStream
@@ -156,7 +155,7 @@ def _named_ids(event: Event, start: int) -> tuple[int, list[Any]]:
 
 
 def _recipients(users: QuerySet[Any], limit: int) -> list[Recipient]:
-    columns = ["pk", "is_active"] if _has_active(users.model) else ["pk"]
+    columns = ["pk", "is_active"] if users_have("is_active") else ["pk"]
     return [(row[0], bool(row[-1])) for row in users.values_list(*columns)[:limit]]
 
 
@@ -180,14 +179,6 @@ def _plain(named: QuerySet[Any], users: QuerySet[Any]) -> QuerySet[Any]:
     query = named.query
     simple = not (query.is_sliced or query.distinct or query.combinator or len(query.alias_map) > 1)
     return named if simple else users.filter(pk__in=named.values("pk"))
-
-
-def _has_active(model: Any) -> bool:
-    try:
-        model._meta.get_field("is_active")
-    except FieldDoesNotExist:
-        return False
-    return True
 
 
 def _decide(

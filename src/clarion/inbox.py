@@ -6,7 +6,7 @@ Everything here takes a user (or the primary key of one) and touches only that p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
 from clarion import cursors, items
+from clarion.audiences import users_have
 from clarion.conf import settings
 from clarion.exceptions import BadCursor, InvalidMark
 from clarion.ledger import COUNTERS, RETIRED, UNSTAMPED, admit, lock, save, tell
@@ -72,7 +73,7 @@ class Page:
 
 @dataclass(frozen=True)
 class State:
-    """An inbox as it stood when the question was asked. No row yet: all zero."""
+    """An inbox as it stood when the question was asked, and its owner. No row yet: all zero."""
 
     pk: Any
     epoch: str = ""
@@ -80,6 +81,8 @@ class State:
     floor: int = 0
     unread: int = 0
     unseen: int = 0
+    password: str = field(default="", repr=False)
+    is_active: bool = True
 
     @property
     def position(self) -> Position:
@@ -148,28 +151,32 @@ def _state(recipient: Any) -> State:
     return states([pk]).get(pk) or State(pk)
 
 
-def states(ids: Sequence[Any]) -> dict[Any, State]:
-    """The inboxes of `ids`, with announcements made into rows. One query when there is none new."""
-    found = _readstates(ids)
+def states(ids: Sequence[Any], *, admitting: bool = True) -> dict[Any, State]:
+    """The inboxes of those of `ids` that exist: one query, when there is no new announcement.
+
+    With `admitting`, announcements that somebody has no row of yet are made into rows before.
+    """
+    found = _read_states(ids)
     behind = [pk for pk, (_, is_behind) in found.items() if is_behind]
-    if behind:
+    if behind and admitting:
         admit(behind)
-        found.update(_readstates(behind))
+        found.update(_read_states(behind))
     return {pk: state for pk, (state, _) in found.items()}
 
 
-def _readstates(ids: Sequence[Any]) -> dict[Any, tuple[State, bool]]:
+def _read_states(ids: Sequence[Any]) -> dict[Any, tuple[State, bool]]:
     users = get_user_model()._base_manager.filter(pk__in=ids)
     box = "clarion_inbox__"
-    columns = ("pk", *(box + name for name in ("epoch", "version", "floor", "unread", "unseen")))
+    columns = [box + name for name in ("epoch", "version", "floor", "unread", "unseen")]
+    owner = ["password", *(["is_active"] if users_have("is_active") else [])]
     public = Subquery(PublicStream.objects.values("version")[:1])
-    rows = users.values_list(*columns, box + "announced", public)
+    rows = users.values_list(public, box + "announced", "pk", *columns, *owner)
     return {
-        row[0]: (
-            State(*row[:6]) if row[1] is not None else State(row[0]),
-            (row[7] or 0) > (row[6] or 0),
+        pk: (
+            State(pk, *state) if state[0] is not None else State(pk, "", 0, 0, 0, 0, *state[5:]),
+            (current or 0) > (announced or 0),
         )
-        for row in rows
+        for current, announced, pk, *state in rows
     }
 
 

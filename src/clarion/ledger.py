@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
 from django.db.models import (
     Count,
@@ -28,6 +27,7 @@ from django.db.models import (
 from django.utils import timezone
 
 from clarion import items
+from clarion.audiences import users_have
 from clarion.models import UNREAD, UNSEEN, Event, Inbox, Notification, PublicStream
 from clarion.realtime import frames
 from clarion.realtime.brokers import publish
@@ -382,10 +382,7 @@ def _owed(event: Event, behind: dict[Any, Inbox]) -> list[Any]:
         for pk, box in behind.items()
         if box.announced < (event.public_version or 0) and str(pk) != actor
     ]
-    users = get_user_model()
-    try:
-        users._meta.get_field("date_joined")
-    except FieldDoesNotExist:
+    if not users_have("date_joined"):
         return ids
-    joined = users._base_manager.filter(pk__in=ids, date_joined__lte=event.created_at)
+    joined = get_user_model()._base_manager.filter(pk__in=ids, date_joined__lte=event.created_at)
     return list(joined.values_list("pk", flat=True))

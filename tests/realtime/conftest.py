@@ -17,6 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 
+ASGI, GATEWAY = "websockets-sansio", "clarion.realtime.gateway:Gateway"  # uvicorn's --ws
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -58,7 +61,7 @@ class Screen:
 class Site:
     """Uvicorn in a thread of this process, so that the in-process broker reaches it."""
 
-    def __init__(self, application: Any, lifespan: str = "on") -> None:
+    def __init__(self, application: Any, lifespan: str = "on", ws: str = ASGI) -> None:
         import uvicorn
 
         self.port = free_port()
@@ -69,7 +72,7 @@ class Site:
             port=self.port,
             log_level="warning",
             lifespan=lifespan,
-            ws="websockets-sansio",
+            ws=ws,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=2,
         )
@@ -141,13 +144,19 @@ def configure(settings: Any) -> Callable[..., None]:
 
 
 @pytest.fixture
-def site(transactional_db: None, configure: Callable[..., None]) -> Iterator[Site]:
+def ws() -> str:
+    """How the site's WebSockets are served."""
+    return ASGI
+
+
+@pytest.fixture
+def site(transactional_db: None, configure: Callable[..., None], ws: str) -> Iterator[Site]:
     pytest.importorskip("uvicorn")
     from django.core.asgi import get_asgi_application
 
     from clarion.asgi import mount
 
     configure(BROKER="memory", RECONCILE_INTERVAL=60)
-    running = Site(mount(get_asgi_application())).start()
+    running = Site(mount(get_asgi_application()), ws=ws).start()
     yield running
     running.stop()

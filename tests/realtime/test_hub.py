@@ -77,7 +77,7 @@ class Client:
         self.gaps = 0
         self.writable = asyncio.Event()
         self.writable.set()
-        self.connection = Connection(WEBSOCKET, self.send, "client")
+        self.connection = Connection(WEBSOCKET, self.send)
 
     async def send(self, message: dict[str, Any]) -> None:
         await self.writable.wait()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clarion import announce, inbox, notify, toast
-from tests.realtime.conftest import Site
+from tests.realtime.conftest import ASGI, GATEWAY, Site
 
 yaml = pytest.importorskip("yaml")
 jsonschema = pytest.importorskip("jsonschema")
@@ -41,6 +41,7 @@ def test_every_example_is_valid(example: dict[str, Any]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ws", [ASGI, GATEWAY], ids=["asgi", "gateway"])
 def test_a_server_sends_what_is_documented_and_understands_what_is(site: Site, alice: Any) -> None:
     screen = site.open(alice, query="inbox=elsewhere.1&public=.0")
     heard: dict[str, Any] = {}

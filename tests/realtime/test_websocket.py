@@ -16,9 +16,15 @@ from clarion import announce, inbox, notify, toast
 from clarion.realtime import frames, tickets
 from clarion.realtime.brokers import publish
 from clarion.realtime.frames import aside
-from tests.realtime.conftest import Screen, Site, session_cookie
+from tests.realtime.conftest import ASGI, GATEWAY, Screen, Site, session_cookie
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=[ASGI, GATEWAY], ids=["asgi", "gateway"])
+def ws(request: pytest.FixtureRequest) -> Any:
+    """On any ASGI server, and by our own protocol for uvicorn."""
+    return request.param
 
 
 def test_every_tab_of_a_person_gets_a_notification_and_nobody_else(

@@ -138,7 +138,8 @@ def _is_own(scope: Mapping[str, Any], origin: str) -> bool:
     domain, _ = split_domain_port(host)
     if not domain or not validate_host(domain, allowed):
         return False
-    return _normal(origin) == _normal(f"{_scheme(scope)}://{host}")
+    own = f"{_scheme(scope)}://{host}"
+    return origin == own or _normal(origin) == _normal(own)
 
 
 def _host(scope: Mapping[str, Any]) -> str:

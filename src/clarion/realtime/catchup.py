@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from clarion import inbox, items
@@ -37,8 +37,9 @@ class CatchUp:
     """Where a stream stands, and the frames that lead there; none when nothing is missing."""
 
     position: Position
-    counts: Counts | None
+    counts: Counts | None  # of an inbox
     frames: list[bytes] = field(default_factory=list)
+    state: State | None = None  # of an inbox
 
 
 def catch_up(cursors: Mapping[Any, Position | None]) -> dict[Any, CatchUp]:
@@ -63,6 +64,7 @@ def catch_up(cursors: Mapping[Any, Position | None]) -> dict[Any, CatchUp]:
             state.position,
             state.counts,
             _frames(cursors[pk], state, changed.get(pk), languages.get(pk)),
+            state,
         )
         for pk, state in states.items()
     }
@@ -141,7 +143,7 @@ def _split(
             after=cursor.version,
             version=to.version,
             items=part,
-            counts=asdict(counts) if counts else None,
+            counts=vars(counts) if counts else None,
             more=number < len(parts),
             message=part[-1].get("message") if part and number == len(parts) else None,
         )
@@ -158,7 +160,7 @@ def _reset(state: State, reason: str, language: str | None) -> bytes:
         version=state.version,
         reason=reason,
         items=[items.render(row, language) for row in found],
-        counts=asdict(state.counts),
+        counts=vars(state.counts),
         next=cursor,
     )
 
@@ -210,22 +212,6 @@ def _public_reset(events: QuerySet[Event], current: Position, reason: str) -> by
         counts=None,
         next=None,
     )
-
-
-def credentials(ids: Sequence[Any]) -> dict[Any, tuple[bool, str, str, int]]:
-    """For each user that exists: active or not, stored password, epoch and version. One query."""
-    users = get_user_model()
-    active = "is_active" if _has_field(users, "is_active") else None
-    rows = (
-        users._base_manager.filter(pk__in=ids)
-        .annotate(box_epoch=F("clarion_inbox__epoch"), box_version=F("clarion_inbox__version"))
-        .values_list("pk", "password", "box_epoch", "box_version", *filter(None, [active]))
-    )
-    return {row[0]: (bool((*row[4:], True)[0]), row[1], row[2] or "", row[3] or 0) for row in rows}
-
-
-def _has_field(model: Any, name: str) -> bool:
-    return any(entry.name == name for entry in model._meta.concrete_fields)
 
 
 def acknowledge(versions: dict[Any, int]) -> None:

@@ -13,12 +13,13 @@ logger = logging.getLogger("clarion")
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-_COLLECTED_FOR = 0.005  # seconds
+_LEAST, _MOST = 0.002, 0.02  # seconds that questions are collected
+_PATIENCE = 0.05  # seconds for answers, before more is asked beside them
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds after a fault
 
 
 class Collector(Generic[Q, A]):
-    """Collects questions for a few milliseconds, and asks them together.
+    """Collects questions about as long as the last answer took, and asks them together.
 
     While it waits for answers, more are collected: the busier, the larger the portions. What fails
     is asked again until it works; whoever can't wait that long gives up by themselves.
@@ -37,7 +38,7 @@ class Collector(Generic[Q, A]):
         self._asked: dict[Q, asyncio.Future[A | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._pause = 0.0
+        self._pause, self._took = 0.0, _LEAST
 
     def ask(self, question: Q) -> asyncio.Future[A | None]:
         """The answer, read after this moment. It may be shared: await it under `asyncio.shield`."""
@@ -55,7 +56,8 @@ class Collector(Generic[Q, A]):
 
     def _schedule(self) -> None:
         if self._asked and self._timer is None and len(self._tasks) < self._at_once:
-            self._timer = self._loop.call_later(self._pause or _COLLECTED_FOR, self._flush)
+            wait = self._pause or (_PATIENCE if self._tasks else self._took)
+            self._timer = self._loop.call_later(wait, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
@@ -67,9 +69,13 @@ class Collector(Generic[Q, A]):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if self._timer is not None and not self._tasks:
+            self._timer.cancel()  # it was to be patient
+            self._timer = None
         self._schedule()
 
     async def _settle(self, asked: dict[Q, asyncio.Future[A | None]]) -> None:
+        began = self._loop.time()
         try:
             answers = await self._answer(list(asked))
         except Exception as error:  # noqa: BLE001 - whatever ails the database, we ask again
@@ -77,6 +83,7 @@ class Collector(Generic[Q, A]):
             self._ask_again(asked)
         else:
             self._pause = 0.0
+            self._took = min(max(_LEAST, self._loop.time() - began), _MOST)
             for question, future in asked.items():
                 if not future.done():
                     future.set_result(answers.get(question))

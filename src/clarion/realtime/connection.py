@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from clarion.realtime.frames import Position
 from clarion.realtime.topic import Topic
 
 SLOW, INSUFFICIENT = 4001, 4002
-Send = Callable[[Any], Coroutine[Any, Any, None]]
+Send = Callable[[Any], Any]  # what a carrier hands its messages to
 
 
 class Caught(Protocol):
@@ -53,21 +53,25 @@ class Carrier(Protocol):
     def farewell(self, frame: bytes, code: int) -> list[Any]:
         """The messages that end a connection."""
 
+    def hand(self, send: Send, message: Any) -> Awaitable[Any] | None:
+        """Send at once. What comes back, if anything, waits for a peer that doesn't take it yet.
+
+        Raises whatever `send` raises when the peer is gone. The message is never changed.
+        """
+
 
 class Connection:
-    """One client. `send` is the server's; a message given to it is never changed."""
+    """One client."""
 
     __slots__ = (
-        "allowance", "carrier", "client", "closing", "inbox", "person",
-        "public", "send", "slot", "task",
+        "allowance", "carrier", "closing", "inbox", "person", "public", "send", "slot", "task",
     )  # fmt: skip
 
-    def __init__(self, carrier: Carrier, send: Send, client: str, person: Any = None) -> None:
+    def __init__(self, carrier: Carrier, send: Send, person: Any = None) -> None:
         self.carrier = carrier
         self.send = send
-        self.client = client
         self.person = person  # who it is (auth.Identity), None for an anonymous visitor
-        self.task: asyncio.Task[Any] | None = asyncio.current_task()
+        self.task: asyncio.Task[Any] | None = None  # ends with it, where it has one
         self.inbox: Topic | None = None
         self.public: Topic | None = None
         self.closing = 0  # the code, once it is being closed
@@ -76,6 +80,17 @@ class Connection:
 
     def topics(self) -> list[Topic]:
         return [topic for topic in (self.inbox, self.public) if topic is not None]
+
+    def give(self, frame: bytes, mark: str | None = None) -> Awaitable[Any] | None:
+        """Send one frame. What comes back, if anything, waits until the peer takes it."""
+        return self.carrier.hand(self.send, self.carrier.message(frame, mark))
+
+    async def end(self, frame: bytes, code: int) -> None:
+        """Send the last frame, and close with `code`."""
+        for message in self.carrier.farewell(frame, code):
+            pending = self.carrier.hand(self.send, message)
+            if pending is not None:
+                await pending
 
     def abort(self) -> None:
         """Give up on a peer that takes nothing, not even a goodbye."""

@@ -23,8 +23,9 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from clarion import runner
+from clarion import inbox, runner
 from clarion.conf import settings
+from clarion.inbox import State
 from clarion.realtime import catchup
 from clarion.realtime.auth import (
     EXPIRED,
@@ -121,10 +122,11 @@ class Feed:
     ) -> dict[Topic, CatchUp]:
         """What leads from each cursor to now. Raise `Unavailable`: revoked, or no database."""
         asked = {topic: self._reads.ask((topic.pk, cursor)) for topic, cursor in cursors.items()}
-        answers = await _in_time(asyncio.gather(*map(asyncio.shield, asked.values())))
+        _, unanswered = await asyncio.wait(asked.values(), timeout=_READ_TIMEOUT)
+        if unanswered:
+            raise Unavailable(INSUFFICIENT)
         return {
-            topic: _allowed(connection, topic, answer)
-            for topic, answer in zip(asked, answers, strict=True)
+            topic: _allowed(connection, topic, answer.result()) for topic, answer in asked.items()
         }
 
     def heal(self, topic: Topic) -> None:
@@ -204,9 +206,9 @@ class Feed:
             self._compare(topics[_PUBLIC], await self.run(catchup.public_position))
         for first in range(0, len(pks), _IN_A_JOB):
             part = pks[first : first + _IN_A_JOB]
-            seen = await self.run(_credentials, part)
-            for pk, (_, position) in seen.items():
-                self._compare(topics[pk], position)
+            seen = await self.run(partial(inbox.states, part, admitting=False))
+            for pk, state in seen.items():
+                self._compare(topics[pk], state.position)
             self._shut_out(part, seen)
         self._pause = 0.0
 
@@ -215,14 +217,14 @@ class Feed:
         if topic.position is not None and behind(topic.position, position):
             self.hub.gap(topic)
 
-    def _shut_out(self, pks: list[Any], seen: Mapping[Any, tuple[str | None, Position]]) -> None:
+    def _shut_out(self, pks: list[Any], seen: Mapping[Any, State]) -> None:
         """Whoever is gone, deactivated or has another password now hears nothing from now on."""
         looked = set(pks)
         for connection in list(self.hub.connections()):
             person = connection.person
             if person is None or person.pk not in looked:
                 continue
-            credential = seen[person.pk][0] if person.pk in seen else None
+            credential = _credential_of(seen.get(person.pk))
             if credential != person.credential:
                 self.hub.shut(connection, _end_of(credential))
 
@@ -293,18 +295,14 @@ class Feed:
 
 def _rounds(asked: Iterable[Question]) -> list[list[Question]]:
     """Questions in jobs of bounded size, none with two cursors of the same recipient."""
-    rounds: list[dict[Any, Question]] = []
-    publics: list[Question] = []
+    rounds: list[dict[Any, Question]] = [{}]
     for question in asked:
-        pk = question[0]
-        if pk is _PUBLIC:
-            publics.append(question)
-            continue
+        pk = question if question[0] is _PUBLIC else question[0]
         fits = next((r for r in rounds if pk not in r and len(r) < _IN_A_JOB), None)
         if fits is None:
             rounds.append(fits := {})
         fits[pk] = question
-    return [*([publics] if publics else []), *(list(each.values()) for each in rounds)]
+    return [list(each.values()) for each in rounds]
 
 
 def _portions(keys: Iterable[str]) -> list[list[str]]:
@@ -349,19 +347,13 @@ def _look_up(asked: list[Question]) -> dict[Question, Answer]:
     }
     cursors = {pk: cursor for pk, cursor in asked if pk is not _PUBLIC}
     if cursors:
-        allowed = _credentials(list(cursors))
-        caught = catchup.catch_up(cursors)
-        for pk in caught.keys() & allowed.keys():
-            found[pk, cursors[pk]] = Answer(allowed[pk][0], caught[pk])
+        for pk, caught in catchup.catch_up(cursors).items():
+            found[pk, cursors[pk]] = Answer(_credential_of(caught.state), caught)
     return found
 
 
-def _credentials(pks: list[Any]) -> dict[Any, tuple[str | None, Position]]:
-    rows = catchup.credentials(pks)
-    return {
-        pk: (credential_digest(password) if active else None, Position(epoch, version))
-        for pk, (active, password, epoch, version) in rows.items()
-    }
+def _credential_of(owner: State | None) -> str | None:
+    return credential_digest(owner.password) if owner and owner.is_active else None
 
 
 def _allowed(connection: Connection, topic: Topic, answer: Answer | None) -> CatchUp:

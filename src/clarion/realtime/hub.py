@@ -20,7 +20,6 @@ from clarion.realtime import frames
 from clarion.realtime.brokers import shard
 from clarion.realtime.brokers.base import Broker
 from clarion.realtime.connection import SLOW, Carrier, Caught, Connection, Source, Unavailable
-from clarion.realtime.eager import start
 from clarion.realtime.frames import EPHEMERAL, ZERO, Nudge, Position, unpack
 from clarion.realtime.topic import Topic, Verdict, judge
 
@@ -84,25 +83,25 @@ class Hub:
         topic = self.topics.get(name)
         if topic is None:
             topic = self.topics[name] = Topic(name, pk)
-            self._shards[shard(name)] = self._shards.get(shard(name), 0) + 1
+            topic.shard = shard(name)
+            self._shards[topic.shard] = self._shards.get(topic.shard, 0) + 1
         topic.connections += 1
         self._idle.pop(topic, None)
         return topic
 
     async def _hold(self, topic: Topic) -> None:
         if topic.connections == 1 or topic.position is None:
-            await self.line.subscribe(shard(topic.name))
+            await self.line.subscribe(topic.shard)
 
     async def retire(self) -> None:
         """Let go of topics that nobody came back to."""
         now = self._loop.time()
         for topic in [topic for topic, until in self._idle.items() if until <= now]:
             del self._idle[topic], self.topics[topic.name]
-            held_by = shard(topic.name)
-            self._shards[held_by] -= 1
-            if not self._shards[held_by]:
-                del self._shards[held_by]
-                await self.line.unsubscribe(held_by)
+            self._shards[topic.shard] -= 1
+            if not self._shards[topic.shard]:
+                del self._shards[topic.shard]
+                await self.line.unsubscribe(topic.shard)
 
     # What comes in
 
@@ -204,7 +203,7 @@ class Hub:
             if message is None:
                 message = prepared[carrier] = carrier.message(frame, mark)
             try:
-                pending = start(connection.send(message))
+                pending = carrier.hand(connection.send, message)
             except Exception:  # noqa: BLE001 - it is gone; its own coroutine will hear of it
                 live.discard(connection)
                 continue
@@ -213,7 +212,7 @@ class Hub:
 
     def _send(self, connection: Connection, message: Any) -> None:
         try:
-            pending = start(connection.send(message))
+            pending = connection.carrier.hand(connection.send, message)
         except Exception:  # noqa: BLE001 - as above
             return
         if pending is not None:
@@ -318,8 +317,10 @@ class Hub:
         return None
 
     async def _give(self, connection: Connection, frame: bytes, mark: str | None) -> None:
-        async with asyncio.timeout(settings.SLOW_TIMEOUT):
-            await connection.send(connection.carrier.message(frame, mark))
+        pending = connection.give(frame, mark)
+        if pending is not None:
+            async with asyncio.timeout(settings.SLOW_TIMEOUT):
+                await pending
 
     # The passing of time
 
@@ -348,8 +349,7 @@ class Hub:
     async def _farewell(self, connection: Connection, bye: bytes, code: int) -> None:
         try:
             async with asyncio.timeout(_FAREWELL):
-                for message in connection.carrier.farewell(bye, code):
-                    await connection.send(message)
+                await connection.end(bye, code)
         except Exception as error:  # noqa: BLE001 - one way or another, it ends here
             logger.debug("a goodbye was not taken: %r", error)
             connection.abort()

@@ -7,7 +7,7 @@ a quarter of what it costs in a view. `stream_view` is for sites that only inclu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,6 +20,7 @@ from clarion.exceptions import BadCursor
 from clarion.realtime import auth, feed, frames, stream, tickets
 from clarion.realtime.auth import Identity
 from clarion.realtime.connection import Carrier, Connection, Unavailable
+from clarion.realtime.eager import start
 from clarion.realtime.websocket import Receive, Scope, Send
 
 _HEADERS = {
@@ -42,6 +43,9 @@ class _EventStream:
 
     def farewell(self, frame: bytes, code: int) -> list[Any]:
         return [self.message(frame, None), {"type": "http.response.body", "body": b""}]
+
+    def hand(self, send: Send, message: Any) -> Awaitable[Any] | None:
+        return start(send(message))
 
 
 class _Response(_EventStream):
@@ -86,10 +90,9 @@ async def _open(scope: Scope, send: Send) -> Connection | None:
     headers = dict(_HEADERS) | _cross_origin(scope)
     try:
         cursors, person = _cursors(scope), await _person(here, scope)
-        held = _HeldBack(send, headers)
-        connection = await stream.open_stream(
-            here, EVENT_STREAM, held, person=person, cursors=cursors
-        )
+        connection = Connection(EVENT_STREAM, _HeldBack(send, headers), person)
+        connection.task = asyncio.current_task()
+        await stream.open_stream(here, connection, cursors=cursors)
     except BadCursor as error:
         await _answer(send, 400, str(error))
     except Unavailable as error:
@@ -206,9 +209,8 @@ async def stream_view(request: HttpRequest) -> HttpResponseBase:
     try:
         cursors, person = _cursors(request.scope), await _person_of(request)
         opened = _Opened()
-        connection = await stream.open_stream(
-            feed.current(), RESPONSE, opened.queue.put, person=person, cursors=cursors
-        )
+        connection = Connection(RESPONSE, opened.queue.put, person)
+        await stream.open_stream(feed.current(), connection, cursors=cursors)
     except BadCursor as error:
         return _problem_response(400, str(error))
     except (Unavailable, TimeoutError) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from clarion.conf import settings
 from clarion.exceptions import BadCursor, InvalidMark
 from clarion.realtime import frames
 from clarion.realtime.auth import FORBIDDEN, UNAUTHENTICATED, Identity
-from clarion.realtime.connection import Carrier, Connection, Send, Unavailable
+from clarion.realtime.connection import Connection, Unavailable
 from clarion.realtime.feed import RESTARTING, Feed
 from clarion.realtime.frames import Position
 from clarion.realtime.topic import Topic
@@ -34,21 +33,15 @@ def cursors_in(given: Mapping[str, Any]) -> dict[str, Position]:
 
 
 async def open_stream(
-    feed: Feed,
-    carrier: Carrier,
-    send: Send,
-    *,
-    person: Identity | None,
-    wanted: str | None = None,
-    cursors: Cursors,
-) -> Connection:
+    feed: Feed, connection: Connection, *, wanted: str | None = None, cursors: Cursors
+) -> None:
     """Admit a client, greet it, and bring it from its cursors into step.
 
     `wanted` is the primary key in the address, if there is one. Raise `Unavailable` with a close
-    code; the connection has been let go then. Whoever gets it calls `feed.hub.leave` in the end.
+    code; the connection has been let go then. Otherwise call `feed.hub.leave` in the end.
     """
+    person = connection.person
     _admit(feed, person, wanted)
-    connection = Connection(carrier, send, f"{_PROCESS}{next(_number):x}", person)
     try:
         await feed.hub.enter(connection, person.pk if person else None)
         at = {topic: cursors.get(topic.stream) for topic in connection.topics()}
@@ -56,7 +49,6 @@ async def open_stream(
     except BaseException:
         feed.hub.leave(connection)
         raise
-    return connection
 
 
 def _admit(feed: Feed, person: Identity | None, wanted: str | None) -> None:
@@ -74,10 +66,10 @@ def _admit(feed: Feed, person: Identity | None, wanted: str | None) -> None:
 def _hello(connection: Connection, read: Mapping[Topic, Any]) -> bytes:
     counts = read[connection.inbox].counts if connection.inbox else None
     return frames.hello(
-        client=connection.client,
+        client=f"{_PROCESS}{next(_number):x}",
         heartbeat=connection.carrier.heartbeat,
         streams={topic.stream: caught.position for topic, caught in read.items()},
-        counts=asdict(counts) if counts else None,
+        counts=vars(counts) if counts else None,
     )
 
 
@@ -138,7 +130,7 @@ async def _mark(feed: Feed, connection: Connection, frame: Mapping[str, Any]) ->
     return frames.reply(
         str(frame.get("id")),
         version=done.version,
-        counts=asdict(done.counts),
+        counts=vars(done.counts),
         changed=done.changed,
     )
 

@@ -52,6 +52,7 @@ class Topic:
         "position",
         "queue",
         "settled",
+        "shard",
         "stale",
         "stream",
         "verified",
@@ -61,6 +62,7 @@ class Topic:
         self.name = name
         self.pk = pk  # the recipient's primary key; None for the public stream
         self.stream = "public" if pk is None else "inbox"
+        self.shard = ""  # of the broker, where its nudges come in
         self.position: Position | None = None  # None until somebody has read it in the database
         self.settled: Position = ZERO  # everybody in `live` surely got this far
         self.verified: Position = ZERO  # as last read in the database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,7 +12,8 @@ from clarion.conf import settings
 from clarion.exceptions import BadCursor
 from clarion.realtime import auth, feed, frames, stream, tickets
 from clarion.realtime.auth import Identity
-from clarion.realtime.connection import Connection, Unavailable
+from clarion.realtime.connection import SLOW, Connection, Unavailable
+from clarion.realtime.eager import start
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -31,6 +32,9 @@ class _WebSocket:
 
     def farewell(self, frame: bytes, code: int) -> list[dict[str, Any]]:
         return [self.message(frame, None), {"type": "websocket.close", "code": code}]
+
+    def hand(self, send: Send, message: Any) -> Awaitable[Any] | None:
+        return start(send(message))
 
 
 WEBSOCKET = _WebSocket()
@@ -61,35 +65,41 @@ async def _open(scope: Scope, receive: Receive, send: Send) -> Connection | None
     if not auth.origin_allowed(scope):
         await send({"type": "websocket.close"})  # before accepting: HTTP 403
         return None
-    offered = scope.get("subprotocols", ())
-    chosen = frames.PROTOCOL if frames.PROTOCOL in offered else None
+    chosen = subprotocol(scope.get("subprotocols", ()))
     await send({"type": "websocket.accept", "subprotocol": chosen})
+    connection = Connection(WEBSOCKET, send)
+    connection.task = asyncio.current_task()
+    return connection if await enter(connection, scope) else None
+
+
+def subprotocol(offered: Iterable[str]) -> str | None:
+    """What the answer to the handshake names."""
+    return frames.PROTOCOL if frames.PROTOCOL in offered else None
+
+
+async def enter(connection: Connection, scope: Scope) -> bool:
+    """Find out who has connected, and bring them into step. False: they were sent away."""
     here = feed.current()
     try:
-        return await stream.open_stream(
-            here,
-            WEBSOCKET,
-            send,
-            person=await _person(here, scope, offered),
-            wanted=_wanted(scope),
-            cursors=_cursors(scope),
-        )
+        connection.person = await _person(here, scope)
+        await stream.open_stream(here, connection, wanted=_wanted(scope), cursors=_cursors(scope))
     except (Unavailable, BadCursor, TimeoutError) as error:
-        code = _code_of(error)
+        code = code_of(error)
         retry = here.retry_window() if code == feed.RESTARTING else None
-        for message in WEBSOCKET.farewell(frames.bye(code, retry), code):
-            await send(message)
-        return None
+        await connection.end(frames.bye(code, retry), code)
+        return False
+    return True
 
 
-def _code_of(error: Exception) -> int:
+def code_of(error: Exception) -> int:
+    """What to close with."""
     if isinstance(error, Unavailable):
         return error.code
-    return stream.BAD_PROTOCOL if isinstance(error, BadCursor) else 4001
+    return stream.BAD_PROTOCOL if isinstance(error, BadCursor) else SLOW
 
 
-async def _person(here: feed.Feed, scope: Scope, offered: Any) -> Identity | None:
-    for protocol in offered:
+async def _person(here: feed.Feed, scope: Scope) -> Identity | None:
+    for protocol in scope.get("subprotocols", ()):
         if protocol.startswith(tickets.PREFIX):
             return tickets.read(protocol.removeprefix(tickets.PREFIX))
     return await here.identify(scope)
@@ -117,10 +127,10 @@ async def _listen(connection: Connection, receive: Receive) -> None:
                 return
             if connection.closing:
                 continue
-            await _hear(here, connection, message)
+            await hear(connection, message.get("text"))
             del message
     except (Unavailable, TimeoutError) as error:
-        here.hub.shut(connection, _code_of(error))
+        here.hub.shut(connection, code_of(error))
         await receive()
     except asyncio.CancelledError:
         if not connection.closing:
@@ -129,15 +139,18 @@ async def _listen(connection: Connection, receive: Receive) -> None:
         here.hub.leave(connection)
 
 
-async def _hear(here: feed.Feed, connection: Connection, message: dict[str, Any]) -> None:
+async def hear(connection: Connection, text: str | None) -> None:
+    """Do what a client's message says (None: it was no text). Raise as `stream.obey` does."""
+    here = feed.current()
     if not stream.within_rate(connection, asyncio.get_running_loop().time()):
         return here.hub.shut(connection, stream.TOO_MANY_FRAMES, here.retry_window())
-    frame = _parsed(message.get("text"))
+    frame = _parsed(text)
     if frame is None:
         return here.hub.shut(connection, stream.BAD_PROTOCOL)
     answer = await stream.obey(here, connection, frame)
-    if answer is not None:
-        await connection.send(WEBSOCKET.message(answer, None))
+    pending = connection.give(answer) if answer is not None else None
+    if pending is not None:
+        await pending
     return None
 
 
