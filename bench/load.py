@@ -121,7 +121,7 @@ def pin(pid: int, core: int) -> None:
 
 def options_for(system: System, clients: int, database: str, folder: Path) -> dict[str, object]:
     """Ours come with a ticket each, of the users 1..clients, and know their position."""
-    if system.name not in ("clarion", "gateway"):
+    if system.publisher != "clarion":
         return {}
     file = folder / "tickets"
     sample("tickets", clients, file, CLARION_DB=database)

@@ -1,8 +1,9 @@
 """A broadcast to 5,000 open connections: what a delivered frame costs, when the last one has it.
 
-Three servers in turn, all on one core: Clarion's announce(), group_send() to a consumer for each
-connection, and broadcast() of the `websockets` library with nothing around it. Ours commits an
-event and gives every frame a position; times count from the commit, or from the others' call.
+Servers in turn, all on one core: Clarion's announce() by both of its ways, group_send() to a
+consumer for each connection, and broadcast() of the `websockets` library with nothing around it.
+Ours commits an event and gives every frame a position; times count from the commit, or from the
+others' call.
 """
 
 from __future__ import annotations
@@ -16,25 +17,26 @@ from bench.common import Row, Sample, Table, in_turn, median, ratios, sample, sp
 from bench.load import Load, options_for
 from bench.machine import ForeignLoad, cpu_seconds
 from bench.servers import site_on_postgres
-from bench.sites import Publisher, Site, System, served
+from bench.sites import OURS, Publisher, Site, System, served
 from tools.services import valkey
 
 CLIENTS, USERS = 5000, 10_000
-BROADCASTS = {"clarion": 20, "raw": 20, "stock": 3}
+BROADCASTS = {"gateway": 20, "clarion": 20, "raw": 20, "stock": 3}
 OF_STOCK, OF_RAW, LAST = 1 / 20, 1.4, 150.0
 
 
 def run(table: Table, rounds: int) -> None:
     with site_on_postgres("bench_push", USERS) as database, valkey() as broker:
         systems = [
-            sites.clarion(database, broker.url),
+            *sites.ours(database, broker.url),
             sites.raw(),
             sites.stock(database, broker.url),
         ]
         sides = {system.name: partial(_sample, system, database) for system in systems}
         taken = in_turn(sides, rounds)
-    _costs(table, taken)
-    _last(table, taken)
+    for name in sites.OURS:
+        _costs(table, taken, name)
+        _last(table, taken, name)
 
 
 def _sample(system: System, database: str) -> Sample:
@@ -71,36 +73,36 @@ def _broadcast(publisher: Publisher, load: Load, number: int) -> Sample:
     return load.wait_for("messages", CLIENTS, seconds=30, still=8)
 
 
-def _costs(table: Table, taken: dict[str, list[Sample]]) -> None:
-    ours = values(taken["clarion"], "cpu_us_per_frame")
-    for name, limit, what in (
+def _costs(table: Table, taken: dict[str, list[Sample]], name: str) -> None:
+    ours = values(taken[name], "cpu_us_per_frame")
+    for peer, limit, what in (
         ("stock", OF_STOCK, "stock Channels"),
         ("raw", OF_RAW, "websockets.broadcast()"),
     ):
-        theirs = values(taken[name], "cpu_us_per_frame")
+        theirs = values(taken[peer], "cpu_us_per_frame")
         times = ratios(ours, theirs)
         shown = f"1/{1 / median(times):.0f}" if limit < 1 else f"{median(times):.2f}x"
         table.add(
             Row(
                 bench="push",
-                measure=f"CPU per delivered frame, 5,000 subscribers, beside {what}",
+                measure=f"CPU per delivered frame, 5,000 subscribers, beside {what}; {OURS[name]}",
                 clarion=f"{median(ours):.1f} µs",
                 peer=f"{median(theirs):.1f} µs",
                 ratio=shown,
                 target=f"≤ 1/{1 / limit:.0f}" if limit < 1 else f"≤ {limit}x",
                 spread=f"ours {spread(ours, 'µs', 1)}; peer {spread(theirs, 'µs', 1)}",
                 met=median(times) <= limit,
-                samples={"clarion": taken["clarion"], name: taken[name]},
+                samples={name: taken[name], peer: taken[peer]},
             )
         )
 
 
-def _last(table: Table, taken: dict[str, list[Sample]]) -> None:
-    ours, stock, raw = (values(taken[name], "last_ms") for name in ("clarion", "stock", "raw"))
+def _last(table: Table, taken: dict[str, list[Sample]], name: str) -> None:
+    ours, stock, raw = (values(taken[side], "last_ms") for side in (name, "stock", "raw"))
     table.add(
         Row(
             bench="push",
-            measure="last of 5,000 reached by a broadcast",
+            measure=f"last of 5,000 reached by a broadcast; {OURS[name]}",
             clarion=f"{median(ours):.0f} ms",
             peer=f"{median(stock):,.0f} ms (stock), {median(raw):.0f} ms (websockets)",
             ratio=f"1/{1 / median(ratios(ours, stock)):.0f} of stock",

@@ -16,7 +16,7 @@ from bench.common import Row, Sample, Table, in_turn, median, spread, values
 from bench.load import Load, options_for
 from bench.machine import ForeignLoad
 from bench.servers import site_on_postgres
-from bench.sites import System, served
+from bench.sites import OURS, System, served
 from tools.services import valkey
 
 CLIENTS, MISSED = 8000, 1000
@@ -25,16 +25,20 @@ LIMIT = 6.0  # seconds
 
 def run(table: Table, rounds: int) -> None:
     with site_on_postgres("bench_people", 10_000) as database, valkey() as broker:
-        systems = [sites.clarion(database, broker.url), sites.stock(database, broker.url)]
+        systems = [*sites.ours(database, broker.url), sites.stock(database, broker.url)]
         sides = {system.name: partial(_sample, system, database) for system in systems}
         taken = in_turn(sides, rounds)
-    seconds = values(taken["clarion"], "seconds")
+    for side in OURS:
+        _add(table, taken, side)
+
+
+def _add(table: Table, taken: dict[str, list[Sample]], side: str) -> None:
+    seconds, lost = values(taken[side], "seconds"), values(taken[side], "lost")
     stock = values(taken["stock"], "seconds")
-    lost = values(taken["clarion"], "lost")
     table.add(
         Row(
             bench="restart",
-            measure="8,000 clients back and caught up after kill -9 of the server",
+            measure=f"8,000 clients back and caught up after kill -9 of the server; {OURS[side]}",
             clarion=f"{median(seconds):.1f} s, {max(lost):.0f} lost",
             peer=f"{median(stock):.1f} s, {median(values(taken['stock'], 'lost')):.0f} of "
             f"{MISSED:,} lost (stock)",

@@ -34,6 +34,7 @@ class System:
     command: list[str]
     personal: str
     public: str
+    publisher: str  # whose way of sending, in bench/publisher.py
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -43,6 +44,7 @@ def clarion(database: str, broker: str) -> System:
         ["-m", *_UVICORN, "bench.project.asgi:application", "--port"],
         personal="/ws/notifications/",
         public="/ws/notifications/",
+        publisher="clarion",
         environment={
             "CLARION_DB": database,
             "CLARION_BROKER": broker,
@@ -53,9 +55,9 @@ def clarion(database: str, broker: str) -> System:
 
 def gateway(database: str, broker: str) -> System:
     """The same with `--ws clarion.realtime.gateway:Gateway`."""
-    ours = clarion(database, broker)
-    command = ["-m", *_UVICORN, "--ws", "clarion.realtime.gateway:Gateway", *ours.command[-2:]]
-    return replace(ours, name="gateway", command=command)
+    asgi = clarion(database, broker)
+    command = ["-m", *_UVICORN, "--ws", "clarion.realtime.gateway:Gateway", *asgi.command[-2:]]
+    return replace(asgi, name="gateway", command=command)
 
 
 def stock(database: str, broker: str) -> System:
@@ -64,17 +66,27 @@ def stock(database: str, broker: str) -> System:
         ["-m", *_UVICORN, "--lifespan", "off", "bench.peers.stock:application", "--port"],
         personal="/ws/u/%d/",
         public="/ws/p/%d/",
+        publisher="stock",
         environment={"CLARION_DB": database, "CLARION_BENCH_LAYER": broker},
     )
 
 
 def bare() -> System:
     command = ["-m", *_UVICORN, "--lifespan", "off", "bench.peers.bare:application", "--port"]
-    return System("bare", command, personal="/%d", public="/%d")
+    return System("bare", command, personal="/%d", public="/%d", publisher="")
 
 
 def raw() -> System:
-    return System("raw", ["-m", "bench.peers.raw_websockets"], personal="/%d", public="/%d")
+    command = ["-m", "bench.peers.raw_websockets"]
+    return System("raw", command, personal="/%d", public="/%d", publisher="raw")
+
+
+#: Our two ways to serve WebSockets, and how the table names them.
+OURS = {"gateway": "`--ws clarion.realtime.gateway:Gateway`", "clarion": "any ASGI server"}
+
+
+def ours(database: str, broker: str) -> list[System]:
+    return [gateway(database, broker), clarion(database, broker)]
 
 
 class Site:
@@ -141,7 +153,7 @@ class Publisher:
     def __init__(self, system: System, port: int) -> None:
         environment = _environment(system) | {"CLARION_RUNNER": "inline"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.publisher", system.name, str(port)],
+            [sys.executable, "-m", "bench.publisher", system.publisher, str(port)],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,

@@ -15,7 +15,7 @@ from bench.common import Row, Sample, Table, in_turn, median, spread, values
 from bench.load import WARM_UP, Load, options_for
 from bench.machine import ForeignLoad, cpu_seconds
 from bench.servers import site_on_postgres
-from bench.sites import System, served
+from bench.sites import OURS, System, served
 from tools.services import valkey
 
 CLIENTS, RATE, SECONDS = 5000, 2000, 20
@@ -24,12 +24,13 @@ P50, P99 = 5.0, 50.0
 
 def run(table: Table, rounds: int) -> None:
     with site_on_postgres("bench_people", 10_000) as database, valkey() as broker:
-        systems = [sites.clarion(database, broker.url), sites.stock(database, broker.url)]
+        systems = [*sites.ours(database, broker.url), sites.stock(database, broker.url)]
         sides = {system.name: partial(_sample, system, database) for system in systems}
         taken = in_turn(sides, rounds)
-    _lost(table, taken)
-    for name, limit in (("p50", P50), ("p99", P99)):
-        _latency(table, taken, name, limit)
+    for side in OURS:
+        _lost(table, taken, side)
+        for name, limit in (("p50", P50), ("p99", P99)):
+            _latency(table, taken, side, name, limit)
 
 
 def _sample(system: System, database: str) -> Sample:
@@ -55,14 +56,14 @@ def _sample(system: System, database: str) -> Sample:
             }
 
 
-def _lost(table: Table, taken: dict[str, list[Sample]]) -> None:
-    ours, theirs = (values(taken[side], "lost") for side in ("clarion", "stock"))
+def _lost(table: Table, taken: dict[str, list[Sample]], side: str) -> None:
+    ours, theirs = (values(taken[each], "lost") for each in (side, "stock"))
     sent = values(taken["stock"], "sent")
-    rate = median(values(taken["clarion"], "rate"))
+    rate = median(values(taken[side], "rate"))
     table.add(
         Row(
             bench="targeted",
-            measure=f"targeted, 5,000 connected, {RATE:,} messages/s for 20 s: lost",
+            measure=f"targeted, 5,000 connected, {RATE:,} messages/s for 20 s: lost; {OURS[side]}",
             clarion=f"{max(ours):.0f}",
             peer=f"{median(theirs) / median(sent):.0%} (stock)",
             target="0 lost",
@@ -73,12 +74,14 @@ def _lost(table: Table, taken: dict[str, list[Sample]]) -> None:
     )
 
 
-def _latency(table: Table, taken: dict[str, list[Sample]], name: str, limit: float) -> None:
-    ours, theirs = (values(taken[side], name) for side in ("clarion", "stock"))
+def _latency(
+    table: Table, taken: dict[str, list[Sample]], side: str, name: str, limit: float
+) -> None:
+    ours, theirs = (values(taken[each], name) for each in (side, "stock"))
     table.add(
         Row(
             bench="targeted",
-            measure=f"the same: publisher to client, {name}",
+            measure=f"the same: publisher to client, {name}; {OURS[side]}",
             clarion=f"{median(ours):.1f} ms",
             peer=f"{median(theirs):,.1f} ms (of those that came)",
             target=f"≤ {limit:.0f} ms",
