@@ -164,11 +164,11 @@ _cursors: dict[tuple[int, float], str] = {}
 
 
 def _find_cursor(person: int, part: float) -> str:
-    from clarion import inbox
+    from clarion import cursors
     from clarion.models import LISTED, NEWEST_FIRST, Notification
 
     rows = Notification.objects.filter(LISTED, recipient=person).order_by(*NEWEST_FIRST)
-    return inbox._cursor(rows[int(rows.count() * part)])
+    return cursors.after(rows[int(rows.count() * part)])
 
 
 def _catch_up(people: list[int], behind: int) -> Any:

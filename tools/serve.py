@@ -145,7 +145,8 @@ def server_command(host: str, port: int, workers: int) -> list[str]:
     return [
         sys.executable, "-m", "uvicorn", "config.asgi:application", "--app-dir", str(EXAMPLE),
         "--host", host, "--port", str(port), "--workers", str(workers),
-        "--log-level", "warning", "--ws-per-message-deflate", "false",
+        "--log-level", "warning", "--ws", "clarion.realtime.gateway:Gateway",
+        "--ws-per-message-deflate", "false",
         "--timeout-graceful-shutdown", "8",
     ]  # fmt: skip
 

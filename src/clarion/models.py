@@ -193,7 +193,8 @@ class Notification(models.Model):
             models.Index(
                 fields=["id"], name="clarion_notif_unstamped", condition=Q(version__isnull=True)
             ),
-            models.Index(fields=["snoozed_until"], name="clarion_notif_snoozed", condition=SNOOZED),
+            models.Index(fields=_BY_RECIPIENT, name="clarion_notif_snoozed", condition=SNOOZED),
+            models.Index(fields=["snoozed_until"], name="clarion_notif_wakes", condition=SNOOZED),
             models.Index(
                 fields=["expires_at"],
                 name="clarion_notif_expires",

@@ -34,6 +34,10 @@ from tools.processes import free_port, kill
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE, CLIENTS, LATE = 190, 200, 20
+CARRIERS = (
+    "websockets-sansio",
+    "clarion.realtime.gateway:Gateway",
+)  # uvicorn's --ws, server by server
 START_TIMEOUT, PUBLISH_TIMEOUT, REST_TIMEOUT = 60.0, 30.0, 40.0
 SEED = os.environ.get("CLARION_SEED") or str(random.randrange(10**6))
 
@@ -137,16 +141,18 @@ class Rig:
 
     def _members(self, servers: int) -> Iterator[Member]:
         for number, port in enumerate(self.ports, 1):
-            yield self._member(f"server {number}", self._serve(port))
+            yield self._member(
+                f"server {number}", self._serve(port, CARRIERS[0 if self.stock else number - 1])
+            )
         writer = "tests.hard.stock_publisher" if self.stock else "tests.hard.publisher"
         yield self._member("publisher", [writer, str(self.journal), SEED], speaks=True)
         if servers > 1 and not self.stock:
             yield self._member("runner", ["tests.hard.runner"])
         yield self._member("witness", ["tests.hard.witness"], speaks=True)
 
-    def _serve(self, port: int) -> list[str]:
+    def _serve(self, port: int, carrier: str) -> list[str]:
         site = "tests.hard.site.stock" if self.stock else "tests.hard.site.asgi"
-        options = ["--port", str(port), "--log-level", "warning", "--ws", "websockets-sansio"]
+        options = ["--port", str(port), "--log-level", "warning", "--ws", carrier]
         return [
             "uvicorn",
             f"{site}:application",

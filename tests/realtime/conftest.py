@@ -16,7 +16,6 @@ from django.test import Client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-
 ASGI, GATEWAY = "websockets-sansio", "clarion.realtime.gateway:Gateway"  # uvicorn's --ws
 
 

@@ -194,7 +194,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='notification',
-            index=models.Index(condition=models.Q(('archived_at__isnull', True), ('removed_at__isnull', True), ('snoozed_until__isnull', False)), fields=['snoozed_until'], name='clarion_notif_snoozed'),
+            index=models.Index(condition=models.Q(('archived_at__isnull', True), ('removed_at__isnull', True), ('snoozed_until__isnull', False)), fields=['recipient', '-pinned', '-arrived_at', '-id'], name='clarion_notif_snoozed'),
+        ),
+        migrations.AddIndex(
+            model_name='notification',
+            index=models.Index(condition=models.Q(('archived_at__isnull', True), ('removed_at__isnull', True), ('snoozed_until__isnull', False)), fields=['snoozed_until'], name='clarion_notif_wakes'),
         ),
         migrations.AddIndex(
             model_name='notification',

@@ -42,7 +42,7 @@ _TEXT, _LONG, _VERY_LONG = 0x81, 126, 127  # RFC 6455 5.2
 _CLOSE = b"\x88"
 _SAID_WITHIN = 0.2  # seconds that the answer to a handshake waits for the first frame
 _FAREWELL = 5.0  # seconds for the peer's own close frame
-_HEARD_AT_MOST = 64  # messages waiting while one is worked on
+_NO_SENSE = 1.0  # seconds for it, when no frame of the peer can be understood any more
 _BAD_TEXT, _FAULT, _RESTARTING = 1007, 1011, 1012
 _NO = b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _YES = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -81,8 +81,8 @@ class Gateway(asyncio.Protocol):
     """One connection, given by uvicorn's HTTP protocol when a client asks for a WebSocket."""
 
     __slots__ = (
-        "__weakref__", "_config", "_connection", "_free", "_reader", "_server", "_state", "_unsaid",
-        "_waiting", "transport",
+        "__weakref__", "_config", "_connection", "_deaf", "_free", "_reader", "_server", "_state",
+        "_unsaid", "_waiting", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,7 @@ class Gateway(asyncio.Protocol):
         self._reader: _Reader | None = None  # while a message is incomplete
         self._waiting: deque[str | None] | None = None  # messages, while one is worked on
         self._free: asyncio.Future[None] | None = None  # while the peer takes nothing
+        self._deaf = False  # it has said goodbye, or what can't be understood
         self._unsaid = b""  # the answer to the handshake: it goes out with the first frame
 
     # As uvicorn and the event loop call it
@@ -104,16 +105,17 @@ class Gateway(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._connection is None:
             return self._shake_hands(data)
+        if self._deaf:
+            return None
         reader = self._reader or _Reader()
-        self._reader = None
         for text in reader.read(data):
             self._hear(self._connection, text)
-        if reader.answer:
+        self._reader = reader if reader.incomplete else None
+        if reader.answer and not self._connection.closing:
             self.transport.write(reader.answer)
         if reader.ended:
-            self.transport.close()
-        elif reader.incomplete:
-            self._reader = reader
+            self._deaf = True
+            self._hang_up(0 if reader.heard_goodbye else _NO_SENSE)
         return None
 
     def pause_writing(self) -> None:
@@ -179,14 +181,13 @@ class Gateway(asyncio.Protocol):
     # Hearing
 
     def _hear(self, connection: Connection, text: str | None) -> None:
-        if connection.closing or self.transport.is_closing():
+        if connection.closing:
             return
         if self._waiting is None:
             self._work(connection, websocket.hear(connection, text))
-        elif len(self._waiting) < _HEARD_AT_MOST:
-            self._waiting.append(text)
         else:
-            self.transport.abort()
+            self._waiting.append(text)
+            self.transport.pause_reading()  # until it has been worked on
 
     def _work(self, connection: Connection, job: Coroutine[Any, Any, Any]) -> None:
         """Do `job`, and after it what comes in meanwhile."""
@@ -203,6 +204,8 @@ class Gateway(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - sorted out there
             self._failed(connection, error)
         self._waiting = None
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _failed(self, connection: Connection, error: Exception) -> None:
         if isinstance(error, Unavailable | TimeoutError):
@@ -236,20 +239,27 @@ class Gateway(asyncio.Protocol):
         self.transport.write(self._unsaid + message if self._unsaid else message)
         self._unsaid = b""
         if message[:1] == _CLOSE:
-            asyncio.get_running_loop().call_later(_FAREWELL, self.transport.close)
+            self._hang_up(_FAREWELL)
+
+    def _hang_up(self, after: float) -> None:
+        """Closing before the peer has said goodbye too might cost it ours (RFC 6455 7.1.1)."""
+        if after:
+            asyncio.get_running_loop().call_later(after, self.transport.close)
+        else:
+            self.transport.close()
 
 
 class _Reader:
     """What a client sends, as messages. None stands for one that is no text."""
 
-    __slots__ = ("_parts", "_protocol", "answer", "ended")
+    __slots__ = ("_parts", "_protocol", "answer", "ended", "heard_goodbye")
 
     def __init__(self) -> None:
         # Bytes: a text of MAX_FRAME_SIZE characters may need four for each.
         self._protocol = Protocol(Side.SERVER, max_size=4 * settings.MAX_FRAME_SIZE)
         self._parts: list[bytes] = []
-        self.answer = b""  # pongs, and the answer to a close
-        self.ended = False
+        self.answer = b""  # pongs, the answer to a close frame, or one that says what was wrong
+        self.ended = self.heard_goodbye = False
 
     def read(self, data: bytes) -> Iterator[str | None]:
         self._protocol.receive_data(data)
@@ -258,6 +268,7 @@ class _Reader:
                 yield from self._joined(frame)
         self.answer = b"".join(self._protocol.data_to_send())
         self.ended = self._protocol.close_expected()
+        self.heard_goodbye = self._protocol.close_rcvd is not None
 
     def _joined(self, frame: Frame) -> Iterator[str | None]:
         if frame.opcode is Opcode.BINARY:
@@ -273,7 +284,7 @@ class _Reader:
 
     @property
     def incomplete(self) -> bool:
-        return self._protocol.expect_continuation_frame or bool(self._protocol.reader.buffer)
+        return bool(self._parts or self._protocol.reader.buffer)
 
 
 def _scope_of(data: bytes, transport: Any, config: Config) -> Scope:
