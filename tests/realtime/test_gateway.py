@@ -223,6 +223,14 @@ def test_a_client_that_talks_too_much_is_cut_off(line: Line) -> None:
     assert line.closed_with() == 4006
 
 
+def test_a_client_that_pings_and_reads_nothing_is_cut_off(line: Line) -> None:
+    pings = (bytes([0x80 | PING, 0x80 | 125]) + b"\0" * 129) * 500
+
+    with pytest.raises(ConnectionError):
+        for _ in range(1000):  # far more than the buffers of both sides
+            line.socket.sendall(pings)
+
+
 def test_nothing_of_a_connection_is_kept_when_it_is_over(site: Site, line: Line) -> None:
     line.close()
 

@@ -21,7 +21,9 @@ from tests.realtime.conftest import ASGI, GATEWAY, Screen, Site, session_cookie
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(params=[ASGI, GATEWAY], ids=["asgi", "gateway"])
+@pytest.fixture(
+    params=[ASGI, pytest.param(GATEWAY, marks=pytest.mark.slow)], ids=["asgi", "gateway"]
+)
 def ws(request: pytest.FixtureRequest) -> Any:
     """On any ASGI server, and by our own protocol for uvicorn."""
     return request.param

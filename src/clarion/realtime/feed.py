@@ -124,8 +124,8 @@ class Feed:
         found: dict[Topic, CatchUp] = {}
         asked = {}
         for topic, cursor in cursors.items():
-            if topic.pk is _PUBLIC and topic.live and cursor == topic.position:
-                found[topic] = CatchUp(topic.position, None)  # as nearly everybody who comes back
+            if cursor and topic.pk is _PUBLIC and topic.live and cursor == topic.position:
+                found[topic] = CatchUp(cursor, None)  # as nearly everybody who comes back
             else:
                 asked[topic] = self._reads.ask((topic.pk, cursor))
         if asked and (await asyncio.wait(asked.values(), timeout=_READ_TIMEOUT))[1]:

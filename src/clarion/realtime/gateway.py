@@ -42,8 +42,8 @@ _TEXT, _LONG, _VERY_LONG = 0x81, 126, 127  # RFC 6455 5.2
 _CLOSE = b"\x88"
 _SAID_WITHIN = 0.2  # seconds that the answer to a handshake waits for the first frame
 _FAREWELL = 5.0  # seconds for the peer's own close frame
-_NO_SENSE = 1.0  # seconds for it, when no frame of the peer can be understood any more
-_BAD_TEXT, _FAULT, _RESTARTING = 1007, 1011, 1012
+_NO_SENSE = 0.5  # seconds for it, when no frame of the peer can be understood any more
+_GONE, _BAD_TEXT, _FAULT, _RESTARTING = 1006, 1007, 1011, 1012
 _NO = b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _YES = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 
@@ -112,11 +112,17 @@ class Gateway(asyncio.Protocol):
             self._hear(self._connection, text)
         self._reader = reader if reader.incomplete else None
         if reader.answer and not self._connection.closing:
-            self.transport.write(reader.answer)
+            self._answer(reader.answer)
         if reader.ended:
             self._deaf = True
             self._hang_up(0 if reader.heard_goodbye else _NO_SENSE)
         return None
+
+    def _answer(self, answer: bytes) -> None:
+        if self._free is None:
+            self.transport.write(answer)
+        else:
+            self.transport.abort()  # it talks, and doesn't listen
 
     def pause_writing(self) -> None:
         self._free = asyncio.get_running_loop().create_future()
@@ -130,12 +136,13 @@ class Gateway(asyncio.Protocol):
         self._server.connections.discard(self)
         self.resume_writing()
         if self._connection is not None:
+            self._connection.closing = self._connection.closing or _GONE
             feed.current().hub.leave(self._connection)
 
     def shutdown(self) -> None:
         """The server is stopped; whoever wasn't sent elsewhere before is so now."""
         if self._connection is not None and not self._connection.closing:
-            self._write(_close_frame(_RESTARTING))
+            self._tell(_close_frame(_RESTARTING))
         self.transport.close()
 
     # Coming
@@ -212,7 +219,7 @@ class Gateway(asyncio.Protocol):
             feed.current().hub.shut(connection, websocket.code_of(error))
         elif not isinstance(error, OSError):  # which says that the peer is gone
             logger.error("a connection failed", exc_info=error)
-            self._write(_close_frame(_FAULT))
+            self._tell(_close_frame(_FAULT))
             self.transport.close()
 
     # Sending
@@ -230,8 +237,13 @@ class Gateway(asyncio.Protocol):
         self._write(message)
 
     def _speak(self) -> None:
-        if self._unsaid and not self.transport.is_closing():
-            self._write(b"")
+        if self._unsaid:
+            self._tell(b"")
+
+    def _tell(self, message: bytes) -> None:
+        """Write it, if the peer is still there."""
+        with suppress(ConnectionResetError):
+            self._write(message)
 
     def _write(self, message: bytes) -> None:
         if self.transport.is_closing():

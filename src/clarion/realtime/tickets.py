@@ -67,4 +67,4 @@ def _signature(payload: bytes, secret: str | bytes) -> bytes:
 
 @lru_cache(maxsize=8)
 def _key(secret: str | bytes) -> bytes:
-    return salted_hmac("clarion.ticket", "", secret=secret, algorithm="sha256").digest()  # type: ignore[arg-type]  # Django takes bytes too
+    return salted_hmac("clarion.ticket", "", secret=secret, algorithm="sha256").digest()
