@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from clarion import inbox, notify
+from tests.testapp.notifications import Invited
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -133,3 +135,16 @@ def test_a_form_without_the_csrf_token_is_refused(alice: User) -> None:
 
     assert client.post(ACT, {"as": "read", "ids": the_row(alice)}).status_code == 403
     assert inbox.counts(alice).unread == 1
+
+
+def test_buttons_and_pictures_are_shown_where_their_addresses_are_safe(
+    alice: User, signed_in: Client
+) -> None:
+    notify(Invited(by="Bob"), to=alice)
+
+    text = signed_in.get(PAGE).text
+
+    assert '<img class="clarion-image" src="/media/bob.png" alt=""' in text
+    assert '<a class="clarion-action" href="/invitations/1/">Look at it</a>' in text
+    assert re.search(r'<form method="post" action="/invitations/1/accept/"><input .*csrf', text)
+    assert "elsewhere.example" not in text  # a form there would give our CSRF token away

@@ -36,6 +36,8 @@ class Row:
 
     item: dict[str, Any]
     url: str  # "" where there is none that a link may carry
+    image: str
+    actions: list[dict[str, str]]  # those that a link or a form may carry
     internal: bool  # on this site, so that opening it can be a form that also marks it read
     arrived_at: datetime
     snoozed_until: datetime | None
@@ -80,18 +82,30 @@ def _shown(
 
 
 def _row(request: HttpRequest, item: dict[str, Any]) -> Row:
-    url = item["url"] if _LINKABLE.fullmatch(item["url"]) else ""
+    url = _linkable(item["url"])
     actor = item["actor"]["name"] if item["actor"] else ""
     until = item["snoozed_until"]
     return Row(
         item=item,
         url=url,
+        image=_linkable(item["image"]),
+        actions=[action for action in item["actions"] if _may_be_shown(request, action)],
         internal=_is_internal(request, url),
         arrived_at=datetime.fromisoformat(item["arrived_at"]),
         snoozed_until=datetime.fromisoformat(until) if until else None,
         initials="".join(word[0] for word in actor.split()[:2]).upper(),
         level=_(item["level"].title()),
     )
+
+
+def _linkable(url: str) -> str:
+    return url if _LINKABLE.fullmatch(url) else ""
+
+
+def _may_be_shown(request: HttpRequest, action: dict[str, str]) -> bool:
+    """A POST carries the CSRF token, which is for this site only."""
+    url = _linkable(action["url"])
+    return bool(url) and (action["method"] == "GET" or _is_internal(request, url))
 
 
 def _is_internal(request: HttpRequest, url: str) -> bool:

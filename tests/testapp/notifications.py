@@ -94,6 +94,28 @@ class SignInAlert(NotificationType):
         return Content(title="New sign-in", body=self.device)
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
+class Invited(NotificationType):
+    """With a picture, and buttons of which one would post to another site."""
+
+    type = "account.invited"
+    example = {"by": "Bob"}
+
+    by: str
+
+    def content(self, event: Event) -> Content:
+        return Content(
+            title=f"{self.by} invites you",
+            image="/media/bob.png",
+            actions=[
+                Action("Look at it", "/invitations/1/"),
+                Action("Accept", "/invitations/1/accept/", method="POST"),
+                Action("Elsewhere", "https://elsewhere.example/accept/", method="POST"),
+            ],
+        )
+
+
 @audience("authors")
 def authors(*, prefix: str = "") -> QuerySet[User]:
     """Everybody who wrote an article, whose name begins with `prefix`."""
