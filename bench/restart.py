@@ -42,9 +42,9 @@ def _add(table: Table, taken: dict[str, list[Sample]], side: str) -> None:
             clarion=f"{median(seconds):.1f} s, {max(lost):.0f} lost",
             peer=f"{median(stock):.1f} s, {median(values(taken['stock'], 'lost')):.0f} of "
             f"{MISSED:,} lost (stock)",
-            target=f"≤ {LIMIT:.0f} s, 0 lost",
+            target=f"≤ {LIMIT:.0f} s, 0 lost" if side == "gateway" else "0 lost",
             spread=f"ours {spread(seconds, 's', 1)}; stock {spread(stock, 's', 1)}",
-            met=median(seconds) <= LIMIT and max(lost) == 0,
+            met=max(lost) == 0 and (median(seconds) <= LIMIT or side != "gateway"),
             samples=taken,
         )
     )

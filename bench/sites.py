@@ -81,7 +81,8 @@ def raw() -> System:
     return System("raw", command, personal="/%d", public="/%d", publisher="raw")
 
 
-#: Our two ways to serve WebSockets, and how the table names them.
+#: Our two ways to serve WebSockets, and how the table names them. What an application under uvicorn
+#: can't reach, because uvicorn alone doesn't, has no target on "any ASGI server".
 OURS = {"gateway": "`--ws clarion.realtime.gateway:Gateway`", "clarion": "any ASGI server"}
 
 

@@ -13,8 +13,8 @@ logger = logging.getLogger("clarion")
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-_LEAST, _MOST = 0.002, 0.02  # seconds that questions are collected
-_PATIENCE = 0.05  # seconds for answers, before more is asked beside them
+_LEAST, _MOST = 0.002, 0.05  # seconds that questions are collected
+_PATIENCE = 0.1  # seconds for answers, before more is asked beside them
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds after a fault
 
 

