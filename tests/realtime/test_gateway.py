@@ -87,7 +87,9 @@ class Line:
         return int(struct.unpack("!H", payload[:2])[0])
 
     def is_over(self) -> bool:
-        return self._file.read(1) == b""
+        with suppress(ConnectionError):  # it was closed while we were still writing
+            return self._file.read(1) == b""
+        return True
 
     def close(self) -> None:
         self._file.close()
