@@ -16,7 +16,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import BooleanField, F, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
@@ -131,17 +131,21 @@ def _named_chunk(event: Event, size: int) -> _Chunk:
     start = int(event.checkpoint or 0)
     total, ids = _named_ids(event, start)
     ids = ids[:size]
-    found = _recipients(_users().filter(pk__in=_in_list(ids)).order_by("pk"), size)
+    found = _recipients(_users_among(ids).order_by("pk"), size)
     stop = start + len(ids)
     return _Chunk(found, str(stop), is_last=stop >= total, gone=len(ids) - len(found))
 
 
-def _in_list(ids: list[Any]) -> Any:
-    """Keys for `pk__in`; PostgreSQL reads one array four times as fast as 5,000 parameters."""
+def _users_among(ids: list[Any]) -> QuerySet[Any]:
+    """PostgreSQL reads one sorted array many times as fast as 5,000 parameters."""
     if connection.vendor != "postgresql":
-        return ids
-    kind = get_user_model()._meta.pk.rel_db_type(connection)
-    return RawSQL(f"SELECT unnest(%s::{kind}[])", [ids])  # noqa: S611 - a type of our own
+        return _users().filter(pk__in=ids)
+    meta = get_user_model()._meta
+    quoted = connection.ops.quote_name
+    column = f"{quoted(meta.db_table)}.{quoted(str(meta.pk.column))}"
+    kind = meta.pk.rel_db_type(connection)
+    there = RawSQL(f"{column} = ANY(%s::{kind}[])", [ledger.as_array(ids)], BooleanField())  # noqa: S611 - our names
+    return _users().filter(there)
 
 
 def _named_ids(event: Event, start: int) -> tuple[int, list[Any]]:

@@ -71,8 +71,19 @@ def _make_and_lock(ordered: list[Any]) -> None:
             FROM unnest(%s::{Inbox._meta.pk.rel_db_type(connection)}[]) AS wanted(id) ORDER BY id
             ON CONFLICT (recipient_id) DO UPDATE SET floor = box.floor
             """,  # noqa: S608 - names of our own table and type
-            [ordered],
+            [as_array(ordered)],
         )
+
+
+def as_array(ids: Iterable[Any]) -> str:
+    """Primary keys as PostgreSQL writes an array; psycopg needs ten times as long for thousands."""
+    elements = ",".join(str(pk) if type(pk) is int else _quoted(str(pk)) for pk in ids)
+    return f"{{{elements}}}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def save(boxes: Iterable[Inbox]) -> None:
@@ -206,7 +217,7 @@ _MANY = "SELECT count(*) FROM written"
 
 def _insert_set_wise(event: Event, ordered: list[Any], now: datetime) -> Added:
     values: dict[str, Any] = {
-        "ids": ordered,
+        "ids": as_array(ordered),
         "event": event.pk,
         "now": now,
         "expires": event.expires_at,
