@@ -14,7 +14,7 @@ import pytest
 from websockets.protocol import Protocol, Side
 from websockets.sync.client import connect
 
-from clarion import notify
+from clarion import notify, toast
 from clarion.realtime.gateway import FRAMES
 from tests.realtime.conftest import GATEWAY, Site, session_cookie
 
@@ -200,6 +200,7 @@ def test_what_breaks_the_rules_ends_with_its_code(
     line.write(opcode, payload, **options)
 
     assert line.closed_with() == code
+    toast("everyone", "Nobody who has been told goodbye hears more")
     line.write(CLOSE, struct.pack("!H", code))
     assert line.is_over()
 

@@ -115,6 +115,7 @@ class Gateway(asyncio.Protocol):
             self._answer(reader.answer)
         if reader.ended:
             self._deaf = True
+            self._leave()
             self._hang_up(0 if reader.heard_goodbye else _NO_SENSE)
         return None
 
@@ -135,6 +136,10 @@ class Gateway(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self.resume_writing()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nothing more is sent to it."""
         if self._connection is not None:
             self._connection.closing = self._connection.closing or _GONE
             feed.current().hub.leave(self._connection)
