@@ -41,7 +41,7 @@ class Collector(Generic[Q, A]):
         self._pause, self._took = 0.0, _LEAST
 
     def ask(self, question: Q) -> asyncio.Future[A | None]:
-        """The answer, read after this moment. It may be shared: await it under `asyncio.shield`."""
+        """The answer, read after this moment. It may be shared: wait for it, or shield it."""
         future = self._asked.get(question)
         if future is None:
             future = self._asked[question] = self._loop.create_future()
