@@ -17,16 +17,16 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "clarion"
 
 #: From the ground up. A name stands for a module and all below it; the longest that fits counts.
 LAYERS = {
-    "ground": ("conf", "exceptions", "schema"),
+    "ground": ("conf", "exceptions", "schema", "routes", "timing"),
     "contracts": (
-        "types", "audiences", "runner",
+        "types", "audiences", "runner", "decisions", "channels.base",
         "realtime.frames", "realtime.topic", "realtime.connection", "realtime.hub",
         "realtime.eager", "realtime.collector", "realtime.brokers",
     ),
     "nouns": ("models", "cursors", "items", "preferences"),
-    "ledger": ("ledger",),
-    "verbs": ("fanout", "inbox", "upkeep"),
-    "doors": ("events", "realtime"),
+    "ledger": ("ledger", "deliveries", "parcels", "envelopes"),
+    "verbs": ("fanout", "outbox", "inbox", "upkeep"),
+    "doors": ("events", "realtime", "channels"),
     "edges": (
         "", "admin", "apps", "asgi", "bell", "checks", "endpoints", "management", "pages",
         "problems", "receivers", "routing", "runners", "templatetags", "testing", "urls", "views",
@@ -44,8 +44,9 @@ OPTIONAL = {
     "routing": {"channels"},
     "testing": {"channels"},
 }
-ENGINE = ("fanout", "inbox", "ledger")
-ENGINE_LIMIT, PACKAGE_LIMIT, FILE_LIMIT = 900, 8000, 400
+ENGINE = ("fanout", "outbox", "inbox")
+ENGINE_LIMIT, PACKAGE_LIMIT = 900, 8000  # lines of code
+FILE_LIMIT = 400  # lines of any kind
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -259,11 +260,11 @@ def test_the_engine_fits_into_a_head() -> None:
 
 
 def test_the_package_stays_small() -> None:
-    files = {
+    files = [path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts]
+    sizes = {
         path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
-        for path in PACKAGE.rglob("*.py")
-        if "migrations" not in path.parts
+        for path in files
     }
 
-    assert sum(files.values()) < PACKAGE_LIMIT
-    assert {name: size for name, size in files.items() if size > FILE_LIMIT} == {}
+    assert sum(map(lines_of_code, files)) < PACKAGE_LIMIT
+    assert {name: size for name, size in sizes.items() if size > FILE_LIMIT} == {}

@@ -496,7 +496,7 @@ def test_a_required_type_reaches_those_who_switched_it_off(alice):
     notify(SignInAlert(device="Firefox"), to=alice)
 
     assert titles(alice) == ["New sign-in"]
-    assert Delivery.objects.get().reason == "* is off"
+    assert Delivery.objects.get().reason == "inbox is switched off"
 
 
 def test_the_most_specific_choice_decides(alice):

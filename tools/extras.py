@@ -10,10 +10,20 @@ from tools.throwaway import PROBE, Environment, built_wheel, empty_environment
 DISTRIBUTIONS = {
     "channels": ("channels", "channels-redis"),
     "redis": ("redis", "hiredis", "channels-redis"),
+    "celery": ("celery", "kombu", "billiard"),
+    "tasks": ("django-tasks",),
+    "webpush": ("cryptography",),
+    "apprise": ("apprise",),
+    "anymail": ("django-anymail",),
     "server": ("uvicorn", "websockets", "httptools", "uvloop"),
     "postgres": ("psycopg", "psycopg-binary"),
 }
-MODULES = {"channels-redis": "channels_redis", "psycopg-binary": "psycopg_binary"}
+MODULES = {
+    "django-tasks": "django_tasks",
+    "django-anymail": "anymail",
+    "channels-redis": "channels_redis",
+    "psycopg-binary": "psycopg_binary",
+}
 
 
 def main() -> int:

@@ -78,9 +78,29 @@ class Settings:
     PUBLIC_ANONYMOUS: bool = False
     """Whether visitors who aren't signed in hear announcements."""
 
+    # beyond the screen
+    CHANNELS: dict[str, Any] = field(default_factory=dict)
+    """Options by alias: {"email": {}, "slack": {"BACKEND": "apprise"}}."""
+    DEFAULT_CHANNELS: list[str] = field(default_factory=lambda: ["inbox"])
+    """The channels of types that name none, and of plain texts."""
+    DEFAULTS: dict[str, Any] = field(default_factory=dict)
+    """What holds where nobody chose: {role or "*": {scope: {channel: "off|instant|digest"}}}."""
+    SITE_URL: str = ""
+    """Scheme and host that links outside the site begin with: "https://school.example"."""
+    DELIVERY_LEASE: int = 120
+    """How long a claim on a delivery holds before another worker may take over."""
+    STORM_LIMIT: str | None = "60/h"
+    """To one person by one channel; what is over it is sent as one. None for no limit."""
+    DIGEST_HOUR: int = 8
+    """Local hour of daily and weekly digests for people who chose no other."""
+
     # people
     RECIPIENT_LANGUAGE: str | None = None
     """Dotted path of a function `(user) -> language code`, for texts made outside a request."""
+    RECIPIENT_TIME_ZONE: str | None = None
+    """Field of the user model with an IANA zone, for people who chose none themselves."""
+    RECIPIENT_ROLE: str | None = None
+    """Field of the user model that says the role in DEFAULTS: "role" or "profile__role"."""
 
 
 def load(given: object) -> Settings:
@@ -105,7 +125,7 @@ def _suggestion(key: object, known: dict[str, Any]) -> str:
 
 
 _HINTS = get_type_hints(Settings)
-_ZERO_ALLOWED = {"INLINE_LIMIT", "DRAIN_SECONDS"}
+_ZERO_ALLOWED = {"INLINE_LIMIT", "DRAIN_SECONDS", "DIGEST_HOUR"}
 
 
 def _check_kind(key: str, value: object) -> None:

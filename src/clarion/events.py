@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group
 from django.db import models, transaction
 from django.utils import timezone
 
-from clarion import fanout, runner, upkeep
+from clarion import deliveries, fanout, runner, upkeep
 from clarion.audiences import PUBLIC, Audience
 from clarion.conf import settings
 from clarion.exceptions import InvalidNotification, InvalidPayload, InvalidRecipient, KeyConflict
@@ -169,6 +169,7 @@ def retract(event: Event) -> int:
         held.retracted_at = held.retracted_at or timezone.now()
         held.due_at = None
         held.save(update_fields=["retracted_at", "due_at"])
+        deliveries.call_off_event(held, "was taken back")
         if held.public_version is not None:
             fanout.number(held)
     removed = 0

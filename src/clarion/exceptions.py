@@ -37,3 +37,34 @@ class InvalidMark(ClarionError, ValueError):
 
 class BadCursor(ClarionError, ValueError):
     """A cursor or position that Clarion did not hand out."""
+
+
+class InvalidPreference(ClarionError, ValueError):
+    """A choice that makes no sense: unknown scope, channel or value, bad hours, no such zone."""
+
+
+class InvalidAddress(ClarionError, ValueError):
+    """An address that a channel can't send to: not a URL, a private host, no such service."""
+
+
+class DeliveryFailure(ClarionError):
+    """A channel could not hand over an envelope. The text is kept as the reason: no secrets."""
+
+
+class TransientFailure(DeliveryFailure):
+    """It may work later: it is tried again, after `retry_after` seconds where the other side says.
+
+    An exception of any other class that a channel raises is treated as one of these.
+    """
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class PermanentFailure(DeliveryFailure):
+    """It will never work like this: this envelope to this endpoint is not tried again."""
+
+
+class EndpointGone(PermanentFailure):
+    """The endpoint itself is no more (404, 410, an unknown mailbox): it is retired."""

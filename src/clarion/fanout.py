@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connection, transaction
@@ -20,20 +20,30 @@ from django.db.models import BooleanField, F, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from clarion import items, ledger, preferences
+from clarion import decisions, deliveries, items, ledger, preferences
 from clarion.audiences import Audience, users_have
 from clarion.conf import settings
+from clarion.decisions import Decision, Due
 from clarion.exceptions import ClarionError
 from clarion.models import AudienceChunk, Delivery, Event, PublicStream
 from clarion.realtime import frames
 from clarion.realtime.brokers import publish
 from clarion.realtime.frames import Nudge
-from clarion.types import get_type
+from clarion.routes import Route
+from clarion.types import is_required
 
 logger = logging.getLogger("clarion")
 
 _TRIES = 3  # of a chunk that met another writer
-Recipient = tuple[Any, bool]  # primary key, active
+
+
+class Recipient(NamedTuple):
+    """What the user model says of a recipient."""
+
+    pk: Any
+    is_active: bool = True
+    role: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,19 +86,25 @@ def _serve(event: Event, size: int) -> bool:
     held = _hold(event)
     if held is None:
         return True
+    is_first = not held.checkpoint
     chunk = _next_chunk(held, size)
-    decided = _decide(held, chunk.recipients)
-    skipped = [(pk, decision) for pk, decision in decided if not decision.send]
-    added = ledger.add(held, [pk for pk, decision in decided if decision.send])
+    now = timezone.now()
+    plan = _plan(held, chunk.recipients, now)
+    if windowed := plan.windowed():
+        ledger.lock(windowed)
+    added = ledger.add(held, plan.wanted)
+    deliveries.write(held, plan.outward, now, bulk=not (is_first and chunk.is_last))
     Delivery.objects.bulk_create(
         [
-            Delivery(event=held, recipient_id=pk, outcome="skipped", reason=decision.reason)
-            for pk, decision in skipped
+            Delivery(event=held, recipient_id=pk, outcome="skipped", reason=reason, settled_at=now)
+            for pk, reason in plan.skipped
         ],
         ignore_conflicts=True,
         batch_size=1000,
     )
-    _move(held, chunk, added.count, len(skipped) + chunk.gone)
+    if is_first:
+        deliveries.write_for_teams(held, now)
+    _move(held, chunk, added.count, len(plan.skipped) + chunk.gone)
     return chunk.is_last
 
 
@@ -122,7 +138,7 @@ def _next_chunk(event: Event, size: int) -> _Chunk:
         behind = behind.filter(pk__gt=event.checkpoint)
     found = _recipients(behind, size + 1)
     served = found[:size]
-    checkpoint = str(served[-1][0]) if served else event.checkpoint
+    checkpoint = str(served[-1].pk) if served else event.checkpoint
     return _Chunk(served, checkpoint, is_last=len(found) <= size)
 
 
@@ -159,8 +175,16 @@ def _named_ids(event: Event, start: int) -> tuple[int, list[Any]]:
 
 
 def _recipients(users: QuerySet[Any], limit: int) -> list[Recipient]:
-    columns = ["pk", "is_active"] if users_have("is_active") else ["pk"]
-    return [(row[0], bool(row[-1])) for row in users.values_list(*columns)[:limit]]
+    columns = {
+        "is_active": "is_active" if users_have("is_active") else None,
+        "role": settings.RECIPIENT_ROLE,
+        "zone": settings.RECIPIENT_TIME_ZONE,
+    }
+    there = {name: column for name, column in columns.items() if column}
+    rows = users.values_list("pk", *there.values())[:limit]
+    if list(there) == ["is_active"]:
+        return [Recipient(pk, bool(active)) for pk, active in rows]
+    return [Recipient(row[0], **dict(zip(there, row[1:], strict=True))) for row in rows]
 
 
 def _users() -> QuerySet[Any]:
@@ -185,30 +209,85 @@ def _plain(named: QuerySet[Any], users: QuerySet[Any]) -> QuerySet[Any]:
     return named if simple else users.filter(pk__in=named.values("pk"))
 
 
-def _decide(
-    event: Event, recipients: Sequence[Recipient]
-) -> list[tuple[Any, preferences.Decision]]:
+@dataclass
+class _Plan:
+    """Who of a chunk gets it, where, and who doesn't and why."""
+
+    wanted: list[Any] = field(default_factory=list)
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
+    outward: list[deliveries.Planned] = field(default_factory=list)
+
+    def windowed(self) -> list[Any]:
+        """Those whose inbox is held while they join a window."""
+        return [plan.recipient for plan in self.outward if plan.due and plan.due.window]
+
+
+def _plan(event: Event, recipients: Sequence[Recipient], now: datetime) -> _Plan:
+    """Decide about everybody on every route. What holds for those of whom nothing is stored is
+    decided once, and shared."""
+    plan = _Plan()
     if not recipients:
-        return []
-    choices = preferences.choices_between(event, recipients[0][0], recipients[-1][0])
-    actor = event.actor_user_id
-    decide = partial(preferences.decide, event, required=_required(event))
-    usual = decide(is_active=True, is_actor=False, choices={})  # made once for nearly everybody
+        return plan
+    routes = deliveries.routes_of(event)
+    people = preferences.People(
+        {"recipient__gte": recipients[0].pk, "recipient__lte": recipients[-1].pk}, [event]
+    )
+    if routes:
+        people.read_schedules()
+    special = people.with_something()
+    decide = partial(_decide, event, people, routes, now)
+    shared: dict[Recipient, _Verdict] = {}
+    for person in recipients:
+        is_actor = str(person.pk) == event.actor_user_id
+        if is_actor or person.pk in special:
+            verdict = decide(person, is_actor)
+        else:
+            alike = person._replace(pk=None)
+            verdict = shared.get(alike) or shared.setdefault(alike, decide(person, False))
+        _note(plan, person.pk, verdict)
+    return plan
 
-    def decision(pk: Any, *, is_active: bool) -> preferences.Decision:
-        is_actor = str(pk) == actor
-        if is_active and not is_actor and pk not in choices:
-            return usual
-        return decide(is_active=is_active, is_actor=is_actor, choices=choices.get(pk, {}))
 
-    return [(pk, decision(pk, is_active=is_active)) for pk, is_active in recipients]
+class _Verdict(NamedTuple):
+    inbox: Decision | None  # None: the type has no inbox
+    outward: list[tuple[Route, Decision, Due | None]]
 
 
-def _required(event: Event) -> bool:
-    try:
-        return get_type(event.type).required
-    except ClarionError:  # its app is gone; what was accepted is still delivered
-        return False
+def _decide(
+    event: Event,
+    people: preferences.People,
+    routes: Sequence[Route],
+    now: datetime,
+    person: Recipient,
+    is_actor: bool,
+) -> _Verdict:
+    required = is_required(event.type)
+    known = people.known(
+        event, person.pk, is_active=person.is_active, is_actor=is_actor, role=person.role
+    )
+    inside = deliveries.inbox_route(event)
+    hours = people.hours(person.pk, person.zone) if routes else None
+    outward: list[tuple[Route, Decision, Due | None]] = []
+    for route in routes:
+        decision = decisions.decide(event, route, known, required=required)
+        due = None
+        if decision.send and hours is not None:
+            due = decisions.due(event, route, decision, hours, made_at=now, required=required)
+        outward.append((route, decision, due))
+    inbox = None
+    if inside is not None:
+        inbox = decisions.decide(event, inside, known, required=required)
+    return _Verdict(inbox, outward)
+
+
+def _note(plan: _Plan, pk: Any, verdict: _Verdict) -> None:
+    if verdict.inbox is not None:
+        if verdict.inbox.send:
+            plan.wanted.append(pk)
+        else:
+            plan.skipped.append((pk, verdict.inbox.reason))
+    for route, decision, due in verdict.outward:
+        plan.outward.append(deliveries.Planned(pk, route, decision, due))
 
 
 def _publish(event: Event) -> None:

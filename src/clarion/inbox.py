@@ -19,6 +19,7 @@ from django.utils import timezone
 from clarion import cursors, items
 from clarion.audiences import users_have
 from clarion.conf import settings
+from clarion.deliveries import call_off
 from clarion.exceptions import BadCursor, InvalidMark
 from clarion.ledger import COUNTERS, RETIRED, UNSTAMPED, admit, lock, save, tell
 from clarion.models import (
@@ -354,6 +355,7 @@ def _apply(
         box.unread += after["unread"] - before["unread"]
         box.unseen += after["unseen"] - before["unseen"]
         save([box])
+        call_off(box.pk, box.version, state)
         _tell(box, state, changed, upto)
     return Change(box.version, Counts(box.unread, box.unseen), changed)
 

@@ -29,7 +29,9 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from clarion import schema
+from clarion.conf import settings
 from clarion.exceptions import InvalidNotification, InvalidPayload, UnknownType
+from clarion.routes import Route
 
 if TYPE_CHECKING:
     from clarion.models import Event
@@ -83,13 +85,22 @@ class NotificationType(ABC):
     """What people see in their preferences; types of a category are switched together."""
     level: ClassVar[Level] = Level.INFO
     required: ClassVar[bool] = False
-    """People can't switch it off (security, law)."""
+    """People can't switch it off, and it keeps no quiet hours (security, law)."""
+    channels: ClassVar[Sequence[Route] | None] = None
+    """How it reaches people, see `clarion.routes`; None: CLARION['DEFAULT_CHANNELS']."""
     example: ClassVar[Mapping[str, Any]]
     """A payload that shows what it looks like; feeds previews, checks and tests."""
 
     @abstractmethod
     def content(self, event: Event) -> Content:
         """Say it. `event` has actor, target, level and count (of collapsed repeats)."""
+
+    @classmethod
+    def routes(cls) -> Sequence[Route]:
+        """The declared routes, or those of the site."""
+        if cls.channels is not None:
+            return cls.channels
+        return [Route(channel=name) for name in settings.DEFAULT_CHANNELS]
 
     def payload(self) -> dict[str, Any]:
         """The fields as JSON values. Raise `InvalidPayload`."""
@@ -142,6 +153,12 @@ def get_type(name: str) -> type[NotificationType]:
         raise UnknownType(f"No notification type is called {name!r}.{hint}") from None
 
 
+def is_required(name: str) -> bool:
+    """Whether the type can't be switched off; one whose app is gone can."""
+    known = _registry.get(name)
+    return known is not None and known.required
+
+
 def all_types() -> list[type[NotificationType]]:
     """Every registered type, by name."""
     return [_registry[name] for name in sorted(_registry)]
@@ -161,10 +178,20 @@ def _check_class(cls: type[NotificationType]) -> None:
         raise ImproperlyConfigured(
             f"{where} must be a dataclass: put @dataclass(frozen=True, kw_only=True) under it."
         )
+    _check_routes(cls, where)
     for name, hint in schema.hints_of(cls).items():
         if not schema.supported(hint):
             raise ImproperlyConfigured(f"{where}.{name}: {hint!r} can't be stored as JSON.")
     _check_example(cls, where)
+
+
+def _check_routes(cls: type[NotificationType], where: str) -> None:
+    routes = cls.channels or ()
+    names = [route.channel for route in routes if isinstance(route, Route)]
+    if len(names) < len(routes):
+        raise ImproperlyConfigured(f"{where}.channels: use inbox(), email(), via() and their like.")
+    if len(set(names)) < len(names):
+        raise ImproperlyConfigured(f"{where}.channels: names a channel twice.")
 
 
 def _check_example(cls: type[NotificationType], where: str) -> None:

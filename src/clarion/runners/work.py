@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from clarion import fanout, upkeep
+from clarion import fanout, outbox, upkeep
 
 
 def sweep() -> int:
-    """Do what is due: events, rows saved in other ways, snoozes, expiries. Returns how much."""
+    """Do all that is due. Returns how much."""
+    return sweep_events() + outbox.deliver_due()
+
+
+def sweep_events() -> int:
+    """Events, rows saved in other ways, snoozes, expiries: what never waits for another server."""
     return fanout.run_due() + upkeep.stamp() + upkeep.wake_snoozed() + upkeep.expire()

@@ -1,8 +1,4 @@
-"""The rows that are the truth. Only `clarion.inbox` and `clarion.fanout` write them.
-
-Every column has a default in the database, so that another program may INSERT an event or a
-notification with plain SQL: the sweep finds it, stamps it and delivers it.
-"""
+"""Events, and what they become on screen."""
 
 from __future__ import annotations
 
@@ -230,6 +226,7 @@ class Inbox(models.Model):
     delivered = models.PositiveBigIntegerField(
         default=0, db_default=0
     )  # version a client confirmed
+    active_at = models.DateTimeField(null=True, blank=True)  # when its owner last did something
 
     class Meta:
         verbose_name = _("inbox")
@@ -252,67 +249,6 @@ class PublicStream(models.Model):
 
     def __str__(self) -> str:
         return f"public: {self.epoch}.{self.version}"
-
-
-class Delivery(models.Model):
-    """What became of an event for one recipient on one channel, and why."""
-
-    class Outcome(models.TextChoices):
-        SKIPPED = "skipped", _("Skipped")
-
-    event = models.ForeignKey(Event, models.CASCADE, related_name="deliveries", db_index=False)
-    recipient = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="clarion_deliveries"
-    )
-    channel = models.CharField(max_length=50, default="inbox", db_default="inbox")
-    outcome = models.CharField(max_length=20, choices=Outcome)
-    reason = models.CharField(max_length=200, blank=True, default="", db_default="")
-    created_at = models.DateTimeField(default=timezone.now, db_default=Now())
-
-    class Meta:
-        verbose_name = _("delivery")
-        verbose_name_plural = _("deliveries")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["event", "recipient", "channel"], name="clarion_delivery_once"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.event_id} to {self.recipient_id} by {self.channel}: {self.outcome}"
-
-
-class Preference(models.Model):
-    """An explicit choice of a recipient; where there is none, the type's default holds."""
-
-    class Value(models.TextChoices):
-        OFF = "off", _("Off")
-        INSTANT = "instant", _("At once")
-        DIGEST = "digest", _("Digest")
-
-    recipient = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.CASCADE,
-        related_name="clarion_preferences",
-        db_index=False,
-    )
-    scope = models.CharField(  # "type:assignment.due", "category:assignments" or "*"
-        max_length=120
-    )
-    channel = models.CharField(max_length=50)
-    value = models.CharField(max_length=10, choices=Value)
-
-    class Meta:
-        verbose_name = _("preference")
-        verbose_name_plural = _("preferences")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["recipient", "scope", "channel"], name="clarion_preference_once"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.recipient_id} {self.scope} {self.channel}: {self.value}"
 
 
 def iso(moment: datetime | None) -> str | None:

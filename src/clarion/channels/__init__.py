@@ -1,0 +1,1 @@
+"""Ways to reach people outside the screen. `base` has the contract; the others are optional."""

@@ -1,0 +1,301 @@
+"""What leaves the screen: claimed, regrouped, decided again, rendered, sent, settled.
+
+A claim is a lease in `due_at`: whoever dies with it leaves a delivery that falls due again. Nothing
+is sent inside a transaction, and what was sent is settled before the next thing is.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Count, F, Q, QuerySet
+from django.utils import timezone
+
+from clarion import deliveries, envelopes, parcels, timing
+from clarion.channels.base import Channel, Envelope, Receipt, Result, get_channel, reason_of
+from clarion.conf import settings
+from clarion.deliveries import PENDING
+from clarion.exceptions import EndpointGone, PermanentFailure
+from clarion.models import Attempt, Delivery, Endpoint, digest_of
+from clarion.parcels import Facts, Parcel
+
+logger = logging.getLogger("clarion")
+
+flush = deliveries.flush
+Sent = tuple[Envelope, Result]
+DELIVERED, SKIPPED, FAILED = (
+    Delivery.Outcome.DELIVERED, Delivery.Outcome.SKIPPED, Delivery.Outcome.FAILED,
+)  # fmt: skip
+_DEATHS = 3  # of processes while they had it: then it is set aside
+
+
+def deliver_due(limit: int = 100) -> int:
+    """Send what is due, up to `limit` deliveries and what goes with them. Returns how many."""
+    claimed = _claim(limit)
+    if not claimed:
+        return 0
+    facts = Facts(gathered := parcels.gather(_set_aside_poison(claimed)), timezone.now())
+    sendable = parcels.recheck(gathered, facts)
+    book = envelopes.AddressBook(sendable)
+    envelopes.prefetch(sendable)
+    for alias in sorted({parcel.leader.channel for parcel in sendable}):
+        mine = [parcel for parcel in sendable if parcel.leader.channel == alias]
+        _Run(get_channel(alias), book, facts).deliver(mine)
+    return len(claimed)
+
+
+def accounts(rows: QuerySet[Delivery] | None = None) -> dict[str, dict[str, int]]:
+    """Deliveries by channel and outcome: what was accepted is in exactly one of them."""
+    rows = Delivery.objects.all() if rows is None else rows
+    counted = rows.order_by().values_list("channel", "outcome").annotate(number=Count("pk"))
+    found: dict[str, dict[str, int]] = {}
+    for channel, outcome, number in counted:
+        found.setdefault(channel, dict.fromkeys(Delivery.Outcome.values, 0))[outcome] = number
+    return found
+
+
+def verify() -> list[str]:
+    """Deliveries that nobody would ever settle, in words. Empty on a sound system."""
+    return [f"delivery {pk} follows one that is settled" for pk in _lost()]
+
+
+def repair() -> int:
+    """Have what `verify` finds sent by itself."""
+    return Delivery.objects.filter(pk__in=_lost()).update(
+        leader=None, window="", due_at=timezone.now()
+    )
+
+
+def _lost() -> list[int]:
+    following = Delivery.objects.filter(PENDING, leader__isnull=False)
+    return list(following.exclude(leader__outcome="pending").values_list("pk", flat=True))
+
+
+def retry(rows: QuerySet[Delivery]) -> int:
+    """Send again what has failed; its attempts begin anew."""
+    return rows.filter(outcome=Delivery.Outcome.FAILED).update(
+        outcome=Delivery.Outcome.PENDING,
+        reason="tried again by hand",
+        due_at=timezone.now(),
+        leader=None,
+        settled_at=None,
+        attempts=0,
+    )
+
+
+def _claim(limit: int) -> list[Delivery]:
+    """Take up to `limit` due deliveries: bulk ones behind all others, but never left out."""
+    now, token = timezone.now(), secrets.token_hex(6)
+    with transaction.atomic():
+        ids = _due_ids(now, limit, bulk=False)
+        ids += _due_ids(now, max(limit - len(ids), limit // 10), bulk=True)
+        if not ids:
+            return []
+        Delivery.objects.filter(pk__in=ids, due_at__lte=now).update(
+            due_at=now + timedelta(seconds=settings.DELIVERY_LEASE),
+            claim=token,
+            attempts=F("attempts") + 1,
+            closed_at=now,
+        )
+    mine = Delivery.objects.filter(pk__in=ids, claim=token)
+    return list(mine.select_related("event", "recipient", "notification", "endpoint"))
+
+
+def _due_ids(now: datetime, limit: int, *, bulk: bool) -> list[int]:
+    due = Delivery.objects.filter(due_at__lte=now, bulk=bulk).order_by("due_at")
+    if connection.features.has_select_for_update_skip_locked:
+        due = due.select_for_update(skip_locked=True)
+    return list(due.values_list("pk", flat=True)[:limit])
+
+
+def _set_aside_poison(claimed: Sequence[Delivery]) -> list[Delivery]:
+    """A poison row takes its worker down each time; after a few it is left alone."""
+    sound = []
+    for delivery in claimed:
+        if delivery.attempts <= len(get_channel(delivery.channel).waits) + _DEATHS:
+            sound.append(delivery)
+        else:
+            mine = Delivery.objects.filter(Q(pk=delivery.pk) | Q(leader=delivery.pk), PENDING)
+            deliveries.settle(mine, "set aside: its worker died with it again and again", "failed")
+    return sound
+
+
+class _Run:
+    """The parcels of one claim that leave by one channel."""
+
+    def __init__(self, channel: Channel, book: envelopes.AddressBook, facts: Facts) -> None:
+        self.channel = channel
+        self.book = book
+        self.facts = facts
+        self.renew_at = timezone.now()
+        self.parcels: dict[str, Parcel] = {}  # by envelope id
+        self.expected: dict[int, int] = {}  # envelopes of each parcel, by its leader
+        self.sent: dict[int, list[Sent]] = defaultdict(list)
+        self.attempts: list[Attempt] = []  # not written yet
+        self.complete: list[Parcel] = []  # all of it sent, not settled yet
+
+    def deliver(self, mine: Sequence[Parcel]) -> None:
+        for envelope, result in self.channel.send_all(self._envelopes(mine)):
+            parcel = self.parcels[envelope.id]
+            sent = self._fail_over(parcel, envelope, result)
+            self.attempts.append(_attempt(parcel, *sent))
+            self.sent[parcel.leader.pk].append(sent)
+            if len(self.sent[parcel.leader.pk]) == self.expected[parcel.leader.pk]:
+                self.complete.append(parcel)
+            if len(self.attempts) >= self.channel.at_risk:
+                self._settle()
+        self._settle()
+
+    def _envelopes(self, mine: Sequence[Parcel]) -> Iterator[Envelope]:
+        """Made one by one, as the channel takes them; what another worker took over is left out."""
+        for parcel in mine:
+            if not self._still_mine(parcel, mine):
+                continue
+            addresses = self.book.of(parcel)
+            if not addresses:
+                self._nowhere(parcel)
+                continue
+            self.expected[parcel.leader.pk] = len(addresses)
+            zone = self.facts.hours(parcel.leader).zone
+            for address in addresses:
+                envelope = envelopes.seal(parcel, address, self.channel, zone)
+                self.parcels[envelope.id] = parcel
+                yield envelope
+
+    def _still_mine(self, parcel: Parcel, mine: Sequence[Parcel]) -> bool:
+        """Renew the lease in good time; a process that stood still for long has lost it."""
+        now = timezone.now()
+        if now < self.renew_at:
+            return True
+        lease = timedelta(seconds=settings.DELIVERY_LEASE)
+        self.renew_at = now + lease / 3
+        held = Delivery.objects.filter(
+            PENDING, pk__in=[each.leader.pk for each in mine], claim=parcel.leader.claim
+        )
+        held.update(due_at=now + lease)
+        return held.filter(pk=parcel.leader.pk).exists()
+
+    def _nowhere(self, parcel: Parcel) -> None:
+        if self.book.any_done(parcel):  # all were served before it was settled
+            self._close([parcel], DELIVERED, "delivered")
+        else:
+            self._close([parcel], SKIPPED, self.book.why_none(parcel))
+
+    def _fail_over(self, parcel: Parcel, envelope: Envelope, result: Result) -> Sent:
+        """The second channel takes over at once; the first one's failure is kept as an attempt."""
+        if isinstance(result, Receipt) or not self.channel.failover:
+            return envelope, result
+        second = get_channel(self.channel.failover)
+        addresses = self.book.of(parcel, second.alias)
+        if isinstance(result, PermanentFailure):  # of the address, not of the provider
+            addresses = [each for each in addresses if each.value != envelope.address.value]
+        if not addresses:
+            return envelope, result
+        self.attempts.append(_attempt(parcel, envelope, result))
+        again = replace(envelope, channel=second.alias, address=addresses[0])
+        [sent] = second.send_all([again])
+        return sent
+
+    def _settle(self) -> None:
+        """Write down what became of everything that was sent since the last time."""
+        attempts, self.attempts = self.attempts, []
+        complete, self.complete = self.complete, []
+        if not attempts:
+            return
+        with transaction.atomic():
+            Attempt.objects.bulk_create(attempts)
+            failed = [parcel for parcel in complete if self._errors(parcel)]
+            self._close([each for each in complete if each not in failed], DELIVERED, "delivered")
+            for parcel in failed:
+                self._settle_failed(parcel, self._errors(parcel))
+
+    def _errors(self, parcel: Parcel) -> list[tuple[Envelope, Exception]]:
+        sent = self.sent[parcel.leader.pk]
+        return [(envelope, what) for envelope, what in sent if isinstance(what, Exception)]
+
+    def _settle_failed(self, parcel: Parcel, errors: list[tuple[Envelope, Exception]]) -> None:
+        for envelope, error in errors:
+            if isinstance(error, EndpointGone):
+                retire(envelope.channel, envelope.address.value, parcel.leader, reason_of(error))
+        transient = [error for _, error in errors if not isinstance(error, PermanentFailure)]
+        reason = reason_of((transient or [errors[0][1]])[0])
+        if transient and self._try_again(parcel, transient[0], reason):
+            return
+        if len(errors) < len(self.sent[parcel.leader.pk]) or self.book.any_done(parcel):
+            self._close([parcel], DELIVERED, f"delivered, but also: {reason}")
+        else:
+            self._close([parcel], FAILED, reason)
+
+    def _try_again(self, parcel: Parcel, error: Exception, reason: str) -> bool:
+        leader = parcel.leader
+        due = timing.next_attempt(
+            leader.attempts,
+            self.channel.waits,
+            now=timezone.now(),
+            jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+            retry_after=getattr(error, "retry_after", None),
+        )
+        if due is None:
+            return False
+        logger.warning(
+            "delivery %s (%s) is tried again: %s", leader.pk, leader.channel, type(error).__name__
+        )
+        self._mine(leader).update(due_at=due, claim="", reason=f"to be tried again: {reason}"[:300])
+        return True
+
+    def _close(self, closed: Sequence[Parcel], outcome: str, reason: str) -> None:
+        """Leaders under their claim, so that who lost it changes nothing; then their followers."""
+        if not closed:
+            return
+        plain = [parcel.leader.pk for parcel in closed if not parcel.skipped]
+        claim = closed[0].leader.claim
+        deliveries.settle(
+            Delivery.objects.filter(PENDING, pk__in=plain, claim=claim), reason, outcome
+        )
+        followers = [
+            row.pk for parcel in closed for row in parcel.rows if row.pk != parcel.leader.pk
+        ]
+        if followers:
+            deliveries.settle(Delivery.objects.filter(PENDING, pk__in=followers), reason, outcome)
+        for parcel in closed:
+            if parcel.skipped:
+                deliveries.settle(self._mine(parcel.leader), parcel.skipped)
+
+    def _mine(self, leader: Delivery) -> QuerySet[Delivery]:
+        return Delivery.objects.filter(PENDING, pk=leader.pk, claim=leader.claim)
+
+
+def _attempt(parcel: Parcel, envelope: Envelope, result: Result) -> Attempt:
+    attempt = Attempt(
+        delivery_id=parcel.leader.pk,
+        number=parcel.leader.attempts,
+        channel=envelope.channel,
+        endpoint_id=envelope.address.endpoint,
+        address=digest_of(envelope.address.value),
+    )
+    if isinstance(result, Receipt):
+        attempt.outcome = Attempt.Outcome.DELIVERED
+        attempt.reference, attempt.detail = result.reference[:200], result.detail[:300]
+    else:
+        permanent = isinstance(result, PermanentFailure)
+        attempt.outcome = Attempt.Outcome.PERMANENT if permanent else Attempt.Outcome.TRANSIENT
+        attempt.detail = reason_of(result)
+    return attempt
+
+
+def retire(channel: str, address: str, delivery: Delivery | None, reason: str) -> None:
+    """Send nothing to an address any more: it is gone, bounced, or its owner complained."""
+    now: dict[str, Any] = {"retired_at": timezone.now(), "reason": reason[:300]}
+    known = Endpoint.objects.filter(channel=channel, digest=digest_of(address))
+    if not known.update(**now) and delivery is not None and delivery.recipient_id is not None:
+        Endpoint.objects.create(
+            recipient_id=delivery.recipient_id, channel=channel, address=address, **now
+        )
