@@ -23,7 +23,7 @@ LAYERS = {
         "realtime.frames", "realtime.topic", "realtime.connection", "realtime.hub",
         "realtime.eager", "realtime.collector", "realtime.brokers",
     ),
-    "nouns": ("models", "cursors", "items", "preferences"),
+    "nouns": ("models", "cursors", "items", "preferences", "reach"),
     "ledger": ("ledger", "deliveries", "parcels", "envelopes"),
     "verbs": ("fanout", "outbox", "inbox", "upkeep"),
     "doors": ("events", "realtime", "channels"),

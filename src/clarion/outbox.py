@@ -13,18 +13,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from clarion import deliveries, envelopes, parcels, timing
+from clarion import deliveries, envelopes, parcels, reach, timing
 from clarion.channels.base import Channel, Envelope, Receipt, Result, get_channel, reason_of
 from clarion.conf import settings
 from clarion.deliveries import PENDING
 from clarion.exceptions import EndpointGone, PermanentFailure
-from clarion.models import Attempt, Delivery, Endpoint, digest_of
+from clarion.models import Attempt, Delivery, digest_of
 from clarion.parcels import Facts, Parcel
 
 logger = logging.getLogger("clarion")
@@ -224,7 +223,12 @@ class _Run:
     def _settle_failed(self, parcel: Parcel, errors: list[tuple[Envelope, Exception]]) -> None:
         for envelope, error in errors:
             if isinstance(error, EndpointGone):
-                retire(envelope.channel, envelope.address.value, parcel.leader, reason_of(error))
+                reach.retire(
+                    envelope.channel,
+                    envelope.address.value,
+                    reason_of(error),
+                    recipient=parcel.leader.recipient_id,
+                )
         transient = [error for _, error in errors if not isinstance(error, PermanentFailure)]
         reason = reason_of((transient or [errors[0][1]])[0])
         if transient and self._try_again(parcel, transient[0], reason):
@@ -289,13 +293,3 @@ def _attempt(parcel: Parcel, envelope: Envelope, result: Result) -> Attempt:
         attempt.outcome = Attempt.Outcome.PERMANENT if permanent else Attempt.Outcome.TRANSIENT
         attempt.detail = reason_of(result)
     return attempt
-
-
-def retire(channel: str, address: str, delivery: Delivery | None, reason: str) -> None:
-    """Send nothing to an address any more: it is gone, bounced, or its owner complained."""
-    now: dict[str, Any] = {"retired_at": timezone.now(), "reason": reason[:300]}
-    known = Endpoint.objects.filter(channel=channel, digest=digest_of(address))
-    if not known.update(**now) and delivery is not None and delivery.recipient_id is not None:
-        Endpoint.objects.create(
-            recipient_id=delivery.recipient_id, channel=channel, address=address, **now
-        )
