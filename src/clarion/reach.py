@@ -3,7 +3,7 @@
     reach.add(user, "slack", "slack://...", label="My phone")
     reach.add(None, "webhook", "https://crm.example/hooks", group=teachers, types=["grade.*"])
 
-An address is checked by its channel before it is stored; adding one that was retired brings it back.
+An address is checked by its channel before it is stored; adding a retired one brings it back.
 """
 
 from __future__ import annotations
