@@ -45,6 +45,7 @@ def _read(request: HttpRequest) -> Snapshot | None:
     if user is not None and user.is_authenticated:
         public = catchup.public_position()
         own = inbox.states([user.pk])[user.pk]
+        inbox.present(own)
         return Snapshot(public, own.position, own.counts)
     if not settings.PUBLIC_ANONYMOUS:
         return None

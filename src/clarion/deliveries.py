@@ -271,6 +271,17 @@ def call_off_event(event: Event, reason: str) -> None:
     settle(event.deliveries.filter(PENDING & (Q(window="") | Q(leader__isnull=False))), reason)
 
 
+def hand_over(event: Event) -> None:
+    """The event is about to be deleted: what follows its deliveries gets another leader."""
+    leading = event.deliveries.filter(PENDING, followers__isnull=False).distinct()
+    for leader in leading:
+        others = leader.followers.filter(PENDING).exclude(event=event).order_by("pk")
+        heir = others.first()
+        if heir is not None:
+            others.exclude(pk=heir.pk).update(leader=heir.pk)
+            Delivery.objects.filter(pk=heir.pk).update(leader=None, due_at=leader.due_at)
+
+
 def settle(rows: QuerySet[Delivery], reason: str, outcome: str = "skipped") -> int:
     """Give pending rows their outcome, and the reason for it."""
     return rows.update(

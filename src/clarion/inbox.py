@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -43,6 +43,8 @@ _RETIRED_KEY = Case(
     When(Q(collapse_key="") | Q(collapse_key__startswith=RETIRED), then=F("collapse_key")),
     default=Concat(Value(RETIRED), F("collapse_key")),
 )
+_COLUMNS = ("epoch", "version", "floor", "unread", "unseen", "active_at")  # as in State
+_PRESENT_FOR = timedelta(minutes=1)
 _SHOWN_IN_A_NUDGE = 20  # rows; of more the screens ask the database
 
 
@@ -74,6 +76,7 @@ class State:
     floor: int = 0
     unread: int = 0
     unseen: int = 0
+    active_at: datetime | None = None
     password: str = field(default="", repr=False)
     is_active: bool = True
 
@@ -160,17 +163,27 @@ def states(ids: Sequence[Any], *, admitting: bool = True) -> dict[Any, State]:
 def _read_states(ids: Sequence[Any]) -> dict[Any, tuple[State, bool]]:
     users = get_user_model()._base_manager.filter(pk__in=ids)
     box = "clarion_inbox__"
-    columns = [box + name for name in ("epoch", "version", "floor", "unread", "unseen")]
+    columns = [box + name for name in _COLUMNS]
     owner = ["password", *(["is_active"] if users_have("is_active") else [])]
     public = Subquery(PublicStream.objects.values("version")[:1])
     rows = users.values_list(public, box + "announced", "pk", *columns, *owner)
     return {
         pk: (
-            State(pk, *state) if state[0] is not None else State(pk, "", 0, 0, 0, 0, *state[5:]),
+            State(pk, *state)
+            if state[0] is not None
+            else State(pk, "", 0, 0, 0, 0, None, *state[len(_COLUMNS) :]),
             (current or 0) > (announced or 0),
         )
         for current, announced, pk, *state in rows
     }
+
+
+def present(state: State) -> None:
+    """Its owner loads a page just now: `webpush(unless=ACTIVE)` can wait. At most once a minute."""
+    now = timezone.now()
+    lately = state.active_at is not None and now - state.active_at < _PRESENT_FOR
+    if settings.CHANNELS and state.epoch and not lately:
+        Inbox.objects.filter(pk=state.pk).update(active_at=now)
 
 
 @dataclass(frozen=True)
@@ -354,6 +367,7 @@ def _apply(
         box.version += 1
         box.unread += after["unread"] - before["unread"]
         box.unseen += after["unseen"] - before["unseen"]
+        box.active_at = timezone.now()
         save([box])
         call_off(box.pk, box.version, state)
         _tell(box, state, changed, upto)

@@ -91,7 +91,10 @@ def save(boxes: Iterable[Inbox]) -> None:
     boxes = list(boxes)
     if len(boxes) == 1:
         Inbox.objects.filter(pk=boxes[0].pk).update(
-            version=boxes[0].version, unread=boxes[0].unread, unseen=boxes[0].unseen
+            version=boxes[0].version,
+            unread=boxes[0].unread,
+            unseen=boxes[0].unseen,
+            active_at=boxes[0].active_at,
         )
     else:
         _write(boxes, ["version", "unread", "unseen"])

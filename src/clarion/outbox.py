@@ -105,7 +105,8 @@ def _claim(limit: int) -> list[Delivery]:
             closed_at=now,
         )
     mine = Delivery.objects.filter(pk__in=ids, claim=token)
-    return list(mine.select_related("event", "recipient", "notification", "endpoint"))
+    related = mine.select_related("event", "recipient", "notification", "endpoint")
+    return list(related.order_by("bulk", "pk"))
 
 
 def _due_ids(now: datetime, limit: int, *, bulk: bool) -> list[int]:

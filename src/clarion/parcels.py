@@ -193,7 +193,7 @@ class Facts:
         """None: send it. A text: it isn't wanted, and why. A `Due`: later."""
         gone = _gone(row, self.now)
         if gone or row.recipient_id is None:
-            return gone
+            return gone or None
         route, required = self.route(row), is_required(row.event.type)
         unneeded = _unneeded(leader, row, route)
         if unneeded:

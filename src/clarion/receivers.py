@@ -8,11 +8,11 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 from django.utils import timezone
 
-from clarion import runner, upkeep
+from clarion import deliveries, runner, upkeep
 from clarion.models import Event, Notification
 from clarion.realtime.auth import revoke, session_digest
 
@@ -35,6 +35,12 @@ def event_saved(instance: Event, created: bool, raw: bool, **_: Any) -> None:
     """An event made by hand is the runner's; one of `notify()` is held by whoever commits it."""
     if created and not raw and instance.due_at and instance.due_at <= timezone.now():
         transaction.on_commit(runner.wake, robust=True)
+
+
+@receiver(pre_delete, sender=Event, dispatch_uid="clarion.event_deleted")
+def event_deleted(instance: Event, **_: Any) -> None:
+    """What waits in one window with a delivery of this event goes on without it."""
+    deliveries.hand_over(instance)
 
 
 @receiver(user_logged_out, dispatch_uid="clarion.logged_out")

@@ -16,6 +16,7 @@ from clarion.models import (
     SNOOZED,
     UNREAD,
     UNSEEN,
+    Delivery,
     Event,
     Inbox,
     Notification,
@@ -139,11 +140,10 @@ def _delete(rows: list[int], recipients: list[Any]) -> None:
 
 def prune_events(before: datetime, *, limit: int = 1000) -> int:
     """Delete events that are over, older than a time, and concern nobody any more."""
-    ids = list(
-        Event.objects.filter(
-            created_at__lt=before, due_at__isnull=True, notifications__isnull=True, key__isnull=True
-        ).values_list("pk", flat=True)[:limit]
-    )
+    over = Event.objects.filter(
+        created_at__lt=before, due_at__isnull=True, notifications__isnull=True, key__isnull=True
+    ).exclude(deliveries__outcome=Delivery.Outcome.PENDING)
+    ids = list(over.values_list("pk", flat=True)[:limit])
     Event.objects.filter(pk__in=ids).delete()
     return len(ids)
 

@@ -118,8 +118,13 @@ class Delivery(models.Model):
     bulk = models.BooleanField(default=False, db_default=False)  # waits behind what is not
     # What goes as one: its first row leads, has the due time, and the others follow it.
     window = models.CharField(max_length=150, blank=True, default="", db_default="")
-    leader = models.ForeignKey(
-        "self", models.CASCADE, null=True, related_name="followers", db_index=False
+    leader = models.ForeignKey(  # its event may be deleted: the next one leads then
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        related_name="followers",
+        db_constraint=False,
+        db_index=False,
     )
     closed_at = models.DateTimeField(null=True, blank=True)  # nobody joins any more
 
