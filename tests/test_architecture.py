@@ -28,7 +28,8 @@ LAYERS = {
     "verbs": ("fanout", "outbox", "inbox", "upkeep"),
     "doors": ("events", "realtime", "channels"),
     "edges": (
-        "", "admin", "apps", "asgi", "bell", "checks", "endpoints", "management", "pages",
+        "", "admin", "apps", "asgi", "bell", "checks", "endpoints", "management",
+        "notifications", "pages",
         "problems", "receivers", "routing", "runners", "templatetags", "testing", "urls", "views",
     ),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from clarion import cancel, inbox, notify, outbox, preferences, reach, retract
+from clarion import cancel, fanout, inbox, notify, outbox, preferences, reach, retract
 from clarion.channels import memory
 from clarion.exceptions import EndpointGone, PermanentFailure
 from clarion.models import Attempt, Delivery, Endpoint, Inbox, Notification
@@ -537,8 +537,6 @@ def test_a_team_hears_what_it_asked_for(alice):
 def test_a_team_hears_it_once_however_many_chunks(make_user):
     reach.add(None, "email", "all")
     with site(INLINE_LIMIT=2, CHUNK_SIZE=2):
-        from clarion import fanout
-
         notify(Graded(), to=[make_user(f"c{number}") for number in range(5)])
         fanout.run_due()
 
@@ -624,8 +622,6 @@ def test_required_notifications_are_never_throttled(alice, clock):
 
 def test_a_mailing_to_many_waits_behind_what_is_for_one(make_user, alice):
     with site(INLINE_LIMIT=5, CHUNK_SIZE=5):
-        from clarion import fanout
-
         notify(Graded(grade="bulk"), to=[make_user(f"m{number:02}") for number in range(30)])
         while fanout.run_due():
             continue
@@ -672,3 +668,65 @@ def test_a_row_must_have_a_time_or_a_leader_or_be_settled(alice):
 
     with pytest.raises(IntegrityError), transaction.atomic():
         Delivery.objects.create(event=event, recipient=alice, channel="email")
+
+
+# --- endpoints that fail for long
+
+
+@pytest.fixture
+def hooks(fragile):
+    """The channel "email" as one whose endpoints are retired after five days of failing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outward.Fragile, "retire_after", timedelta(days=5))
+        yield fragile
+
+
+def test_an_endpoint_that_fails_for_days_is_retired_and_its_owner_told(alice, hooks, clock):
+    endpoint = reach.add(alice, "email", "one", label="CRM")
+    hooks["one"] = BUSY
+    for _ in range(4):
+        notify(Graded(), to=alice)
+        deliver()
+        clock.forward(days=2)
+    fanout.run_due()
+
+    endpoint.refresh_from_db()
+    assert endpoint.reason == "did nothing but fail for 5 days"
+    assert "CRM was switched off" in [item["title"] for item in inbox.page(alice).items]
+
+
+def test_one_success_ends_a_row_of_failures(alice, hooks, clock):
+    endpoint = reach.add(alice, "email", "one")
+    for error in (BUSY, None, BUSY):
+        hooks["one"] = error
+        notify(Graded(), to=alice)
+        deliver()
+        clock.forward(days=3)
+
+    endpoint.refresh_from_db()
+    assert endpoint.retired_at is None
+    assert endpoint.failing_since is not None
+
+
+def test_what_an_endpoint_missed_is_replayed_with_the_same_ids(alice, fragile, clock):
+    endpoint = reach.add(None, "email", "all")
+    begin = timezone.now()
+    notify(Graded(), to=alice)
+    deliver()
+    first = [envelope.id for envelope in memory.sent if envelope.recipient is None]
+
+    assert outbox.replay(endpoint, begin) == 1
+    deliver()
+
+    again = [envelope.id for envelope in memory.sent if envelope.recipient is None]
+    assert again == first * 2
+
+
+def test_who_follows_a_target_is_an_audience(alice, bob, carol):
+    preferences.follow(alice, carol)
+    preferences.mute(bob, carol)
+
+    notify(Quiet(), to=preferences.followers(carol), target=carol)
+    deliver()
+
+    assert [envelope.recipient for envelope in memory.sent] == [alice]

@@ -23,7 +23,7 @@ from clarion.channels.base import Channel, Envelope, Receipt, Result, get_channe
 from clarion.conf import settings
 from clarion.deliveries import PENDING
 from clarion.exceptions import EndpointGone, PermanentFailure
-from clarion.models import Attempt, Delivery, digest_of
+from clarion.models import Attempt, Delivery, Endpoint, digest_of
 from clarion.parcels import Facts, Parcel
 
 logger = logging.getLogger("clarion")
@@ -80,12 +80,28 @@ def _lost() -> list[int]:
 
 def retry(rows: QuerySet[Delivery]) -> int:
     """Send again what has failed; its attempts begin anew."""
-    return rows.filter(outcome=Delivery.Outcome.FAILED).update(
+    return _begin_anew(rows.filter(outcome=FAILED), "tried again by hand")
+
+
+def replay(endpoint: Endpoint, since: datetime, until: datetime | None = None) -> int:
+    """Send again to an endpoint what was settled in that time, with the same ids. How many."""
+    mine = Q(endpoint=endpoint)
+    if endpoint.recipient_id is not None:
+        mine = Q(recipient=endpoint.recipient_id, channel=endpoint.channel)
+    rows = Delivery.objects.filter(
+        mine, settled_at__gte=since, settled_at__lte=until or timezone.now(), leader__isnull=True
+    )
+    return _begin_anew(rows.exclude(outcome=SKIPPED), "replayed")
+
+
+def _begin_anew(rows: QuerySet[Delivery], reason: str) -> int:
+    return rows.update(
         outcome=Delivery.Outcome.PENDING,
-        reason="tried again by hand",
+        reason=reason,
         due_at=timezone.now(),
-        leader=None,
         settled_at=None,
+        leader=None,
+        window="",
         attempts=0,
     )
 
@@ -216,6 +232,9 @@ class _Run:
             self._close([each for each in complete if each not in failed], DELIVERED, "delivered")
             for parcel in failed:
                 self._settle_failed(parcel, self._errors(parcel))
+            reach.note_health(attempts)
+            if self.channel.retire_after is not None:
+                reach.retire_failing(self.channel.alias, self.channel.retire_after)
 
     def _errors(self, parcel: Parcel) -> list[tuple[Envelope, Exception]]:
         sent = self.sent[parcel.leader.pk]
@@ -229,6 +248,7 @@ class _Run:
                     envelope.address.value,
                     reason_of(error),
                     recipient=parcel.leader.recipient_id,
+                    tell=self.channel.retire_after is not None,
                 )
         transient = [error for _, error in errors if not isinstance(error, PermanentFailure)]
         reason = reason_of((transient or [errors[0][1]])[0])

@@ -16,11 +16,14 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.db import models, transaction
 from django.utils import timezone
 
 from clarion import runner
+from clarion.audiences import Audience, audience
 from clarion.channels.base import aliases
 from clarion.conf import settings
 from clarion.decisions import ANY, Hours, Known, scopes
@@ -28,6 +31,8 @@ from clarion.exceptions import InvalidPreference
 from clarion.models import Delivery, Event, Preference, PreferenceChange, Schedule, Subscription
 from clarion.routes import CADENCES, INBOX
 from clarion.timing import EVERY_DAY, Window
+
+FOLLOWERS = "clarion.followers"
 
 
 class People:
@@ -201,6 +206,20 @@ def mute(recipient: Any, target: models.Model, *, source: str = "code") -> None:
 def unsubscribe(recipient: Any, target: models.Model, *, source: str = "code") -> None:
     """Neither follow nor mute it."""
     _take_stance(recipient, target, None, source)
+
+
+def followers(target: models.Model) -> Audience:
+    """Who follows `target`, as an audience: `notify(..., to=preferences.followers(task))`."""
+    return Audience(FOLLOWERS, model=target._meta.label_lower, pk=str(target.pk))
+
+
+@audience(FOLLOWERS)
+def _followers(model: str, pk: str) -> models.QuerySet[Any]:
+    kind = ContentType.objects.get_for_model(apps.get_model(model))
+    rows = Subscription.objects.filter(
+        target_type=kind, target_id=pk, state=Subscription.State.FOLLOW
+    )
+    return get_user_model()._default_manager.filter(pk__in=rows.values("recipient"))
 
 
 def _take_stance(recipient: Any, target: models.Model, state: str | None, source: str) -> None:

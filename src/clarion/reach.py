@@ -9,16 +9,21 @@ An address is checked by its channel before it is stored; adding a retired one b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from clarion.audiences import audience, users_have
 from clarion.channels.base import get_channel
 from clarion.exceptions import InvalidAddress
-from clarion.models import Endpoint, digest_of
+from clarion.models import Attempt, Endpoint, Event, digest_of
 
+OPERATORS = "clarion.operators"
+_STALE = timedelta(hours=1)  # `used_at` is not written more often
 _PER_PERSON = 20  # endpoints of one channel; the one unused for longest makes room
 
 
@@ -95,14 +100,76 @@ def remove(recipient: Any, channel: str, address: str) -> bool:
     return bool(rows.delete()[0])
 
 
-def retire(channel: str, address: str, reason: str, *, recipient: Any = None) -> int:
+def retire(
+    channel: str, address: str, reason: str, *, recipient: Any = None, tell: bool = False
+) -> int:
     """Send nothing to an address any more, whoever has it: it is gone, or its owner complained.
 
     With `recipient`, an address that no endpoint holds (the one of the user model) is remembered.
+    With `tell`, whoever looks after the endpoint gets a notification.
     """
-    now: dict[str, Any] = {"retired_at": timezone.now(), "reason": reason[:300]}
-    retired = Endpoint.objects.filter(channel=channel, digest=digest_of(address)).update(**now)
+    rows = Endpoint.objects.filter(channel=channel, digest=digest_of(address))
     pk = getattr(recipient, "pk", recipient)
-    if not retired and pk is not None:
-        Endpoint.objects.create(recipient_id=pk, channel=channel, address=address, **now)
-    return retired or int(pk is not None)
+    if not rows.exists() and pk is not None:
+        rows = rows.filter(
+            pk=Endpoint.objects.create(recipient_id=pk, channel=channel, address=address).pk
+        )
+    return _retire(rows.filter(retired_at__isnull=True), reason, tell)
+
+
+def retire_failing(channel: str, after: timedelta) -> int:
+    """Retire endpoints that have done nothing but fail for so long, and tell their owners."""
+    since = timezone.now() - after
+    rows = Endpoint.objects.filter(
+        channel=channel, failing_since__lt=since, retired_at__isnull=True
+    )
+    return _retire(rows, f"did nothing but fail for {after.days} days", tell=True)
+
+
+def _retire(rows: QuerySet[Endpoint], reason: str, tell: bool) -> int:
+    found = list(rows)
+    for endpoint in found:
+        endpoint.retired_at, endpoint.reason = timezone.now(), reason[:300]
+        if tell:
+            _tell(endpoint)
+    Endpoint.objects.bulk_update(found, ["retired_at", "reason"])
+    return len(found)
+
+
+def _tell(endpoint: Endpoint) -> None:
+    """An event like any other; for an endpoint of a team it goes to those who run the site."""
+    to: dict[str, Any] = {"name": OPERATORS}
+    if endpoint.recipient_id is not None:
+        to = {"users": [endpoint.recipient_id]}
+    data = {"channel": endpoint.channel, "name": endpoint.label, "reason": endpoint.reason}
+    Event.objects.create(
+        type="clarion.endpoint_retired", data=data, audience=to, level="warning",
+        text=f"{endpoint.channel} was switched off",
+    )  # fmt: skip
+
+
+def note_health(attempts: Iterable[Attempt]) -> None:
+    """Remember which endpoints work and since when others don't. Two queries, few writes."""
+    well: set[int] = set()
+    ill: set[int] = set()
+    for attempt in attempts:
+        if attempt.endpoint_id is not None:
+            worked = attempt.outcome == Attempt.Outcome.DELIVERED
+            (well if worked else ill).add(attempt.endpoint_id)
+    now = timezone.now()
+    if well:
+        stale = (
+            Q(used_at__isnull=True) | Q(used_at__lt=now - _STALE) | Q(failing_since__isnull=False)
+        )
+        rows = Endpoint.objects.filter(stale, pk__in=well)
+        rows.update(used_at=now, failing_since=None)
+    if ill - well:
+        rows = Endpoint.objects.filter(pk__in=ill - well, failing_since__isnull=True)
+        rows.update(failing_since=now)
+
+
+@audience(OPERATORS)
+def operators() -> QuerySet[Any]:
+    """Those who run the site: its superusers."""
+    users = get_user_model()._default_manager
+    return users.filter(is_superuser=True) if users_have("is_superuser") else users.none()

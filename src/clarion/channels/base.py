@@ -132,6 +132,8 @@ class Channel(ABC):
     """Whether many at once go as one, for a person's sake. Not so for machines."""
     parallel: ClassVar[int] = 1
     """Sends at the same time."""
+    retire_after: ClassVar[timedelta | None] = None
+    """An endpoint that failed for so long is retired, and whoever looks after it is told."""
     at_risk: ClassVar[int] = 1
     """Sends that are settled together: what is repeated, at most, when the process is killed."""
 
