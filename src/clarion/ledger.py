@@ -36,6 +36,7 @@ from clarion.realtime.frames import Nudge, aside
 COUNTERS = {"unread": Count("pk", filter=UNREAD), "unseen": Count("pk", filter=UNSEEN)}
 UNSTAMPED = {"unstamped": Count("pk", filter=Q(version__isnull=True))}
 RETIRED = "-"  # before the collapse key of a row that takes no more repeats; no type begins so
+_COUNTED = ("version", "unread", "unseen")
 _NAMED_IN_A_NUDGE = 100  # recipients; more are told by range
 _MEMBERS_AT_MOST = 200  # repeats that a collapsed row can still name, to take one back
 _ANNOUNCEMENTS_AT_MOST = 100  # that somebody who was long away finds in the inbox
@@ -90,14 +91,10 @@ def save(boxes: Iterable[Inbox]) -> None:
     """Write version and counters of locked inboxes."""
     boxes = list(boxes)
     if len(boxes) == 1:
-        Inbox.objects.filter(pk=boxes[0].pk).update(
-            version=boxes[0].version,
-            unread=boxes[0].unread,
-            unseen=boxes[0].unseen,
-            active_at=boxes[0].active_at,
-        )
+        values = {name: getattr(boxes[0], name) for name in (*_COUNTED, "active_at")}
+        Inbox.objects.filter(pk=boxes[0].pk).update(**values)
     else:
-        _write(boxes, ["version", "unread", "unseen"])
+        _write(boxes, _COUNTED)
 
 
 def _write(rows: Sequence[Model], names: Iterable[str]) -> None:
