@@ -11,6 +11,8 @@ from bench.common import HEADER, RULE, Table, note
 
 NAMES = {
     "fanout": "one notification to 100,000 people",
+    "outbox": "deliveries a second, digests, fan-out with preferences and channels",
+    "idle": "what the embedded runner costs while nothing happens, and how fast it wakes",
     "notify": "notify() to one person inside a request",
     "inbox": "pages, counts and catching up at 10 million rows",
     "push": "a broadcast to 5,000 connections",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clarion import Content, NotificationType, register
+from clarion.routes import email, inbox
 
 if TYPE_CHECKING:
     from clarion.models import Event
@@ -47,3 +48,21 @@ class Numbered(NotificationType):
         at = COMMITTED.get(self.number, self.sent)
         said = json.dumps({"n": self.number, "t": at}, separators=(",", ":"))
         return Content(title="New comment on your post", body=said, url="/news/")
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Mailed(News):
+    """The same, and by mail at once."""
+
+    type = "bench.mailed"
+    channels = [inbox(), email()]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Digested(News):
+    """The same, and by mail once a day."""
+
+    type = "bench.digested"
+    channels = [inbox(), email(default="digest")]

@@ -38,4 +38,6 @@ if os.environ.get("CLARION_BENCH_LAYER"):  # of the stock pattern; Clarion has a
 CLARION = {
     "BROKER": os.environ.get("CLARION_BROKER") or "memory",
     "RUNNER": os.environ.get("CLARION_RUNNER") or "inline",
+    "CHANNELS": {"email": {"BACKEND": "memory"}} if os.environ.get("CLARION_BENCH_MAIL") else {},
+    "SITE_URL": "https://bench.example",
 }

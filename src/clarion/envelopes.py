@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
+from django.utils import timezone
 
 from clarion import items
 from clarion.channels.base import Address, Channel, Entry, Envelope, get_channel
@@ -110,15 +112,20 @@ def _with_failover(alias: str) -> list[str]:
     return [alias, *([second] if second else [])]
 
 
-def seal(parcel: Parcel, address: Address, channel: Channel, zone: ZoneInfo) -> Envelope:
-    """The envelope of a parcel for one address, in the recipient's language."""
+Entries = dict[tuple[Any, ...], Entry]
+"""Made once for all who get the same in the same language and zone."""
+
+
+def seal(
+    parcel: Parcel, address: Address, channel: Channel, zone: ZoneInfo, made: Entries
+) -> Envelope:
+    """The envelope of a parcel for one address, in the recipient's language and time zone."""
     leader = parcel.leader
     language = None
     if leader.recipient is not None and items.speaks():
         language = items.language_of(leader.recipient)
     rows = parcel.rows[-SHOWN:]
-    with items.speaking(language):
-        entries = [_entry(row, language) for row in rows]
+    entries = [_entry(parcel, row, language, zone, made) for row in rows]
     return Envelope(
         id=f"{leader.pk}" + (f"-{address.endpoint}" if address.endpoint else ""),
         channel=channel.alias,
@@ -133,23 +140,31 @@ def seal(parcel: Parcel, address: Address, channel: Channel, zone: ZoneInfo) -> 
     )
 
 
-def _entry(row: Delivery, language: str | None) -> Entry:
-    event = row.event
-    count = row.notification.count if row.notification is not None else 1
-    content = items.content_of(event, language, count)
+def _entry(
+    parcel: Parcel, row: Delivery, language: str | None, zone: ZoneInfo, made: Entries
+) -> Entry:
+    shown = parcel.shown.get(row.notification_id or 0)
+    count = shown.repeats if shown is not None else 1
+    key = (row.event_id, count, language, zone.key)
+    if key not in made:
+        with items.speaking(language), timezone.override(zone):
+            made[key] = _render(row.event, count, language)
+    return replace(made[key], notification=row.notification_id)
+
+
+def _render(event: Event, count: int, language: str | None) -> Entry:
     return Entry(
         event=event.pk,
         type=event.type,
         category=event.category,
         level=Level(event.level),
-        content=absolute(content),
+        content=absolute(items.content_of(event, language, count)),
         created_at=event.created_at,
         actor=items.name_of(event.actor) if event.actor is not None else "",
         target=_target(event),
         count=count,
         collapse_key=event.collapse_key,
         data=event.data,
-        notification=row.notification_id,
         expires_at=event.expires_at,
         required=is_required(event.type),
     )

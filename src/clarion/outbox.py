@@ -36,7 +36,7 @@ DELIVERED, SKIPPED, FAILED = (
 _DEATHS = 3  # of processes while they had it: then it is set aside
 
 
-def deliver_due(limit: int = 100) -> int:
+def deliver_due(limit: int = 200) -> int:
     """Send what is due, up to `limit` deliveries and what goes with them. Returns how many."""
     claimed = _claim(limit)
     if not claimed:
@@ -115,14 +115,17 @@ def _claim(limit: int) -> list[Delivery]:
         if not ids:
             return []
         Delivery.objects.filter(pk__in=ids, due_at__lte=now).update(
-            due_at=now + timedelta(seconds=settings.DELIVERY_LEASE),
+            due_at=now + _lease(),
             claim=token,
             attempts=F("attempts") + 1,
             closed_at=now,
         )
     mine = Delivery.objects.filter(pk__in=ids, claim=token)
-    related = mine.select_related("event", "recipient", "notification", "endpoint")
-    return list(related.order_by("bulk", "pk"))
+    return list(mine.order_by("bulk", "pk"))
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.DELIVERY_LEASE)
 
 
 def _due_ids(now: datetime, limit: int, *, bulk: bool) -> list[int]:
@@ -151,10 +154,11 @@ class _Run:
         self.channel = channel
         self.book = book
         self.facts = facts
-        self.renew_at = timezone.now()
+        self.renew_at = timezone.now() + _lease() / 3
         self.parcels: dict[str, Parcel] = {}  # by envelope id
         self.expected: dict[int, int] = {}  # envelopes of each parcel, by its leader
         self.sent: dict[int, list[Sent]] = defaultdict(list)
+        self.made: envelopes.Entries = {}
         self.attempts: list[Attempt] = []  # not written yet
         self.complete: list[Parcel] = []  # all of it sent, not settled yet
 
@@ -182,7 +186,7 @@ class _Run:
             self.expected[parcel.leader.pk] = len(addresses)
             zone = self.facts.hours(parcel.leader).zone
             for address in addresses:
-                envelope = envelopes.seal(parcel, address, self.channel, zone)
+                envelope = envelopes.seal(parcel, address, self.channel, zone, self.made)
                 self.parcels[envelope.id] = parcel
                 yield envelope
 
@@ -191,12 +195,11 @@ class _Run:
         now = timezone.now()
         if now < self.renew_at:
             return True
-        lease = timedelta(seconds=settings.DELIVERY_LEASE)
-        self.renew_at = now + lease / 3
+        self.renew_at = now + _lease() / 3
         held = Delivery.objects.filter(
             PENDING, pk__in=[each.leader.pk for each in mine], claim=parcel.leader.claim
         )
-        held.update(due_at=now + lease)
+        held.update(due_at=now + _lease())
         return held.filter(pk=parcel.leader.pk).exists()
 
     def _nowhere(self, parcel: Parcel) -> None:

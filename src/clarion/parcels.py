@@ -6,17 +6,20 @@ A parcel is a claimed delivery with its followers: what goes as one to one perso
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
 
 from clarion import deliveries
 from clarion.audiences import users_have
 from clarion.channels.base import get_channel
 from clarion.conf import settings
 from clarion.decisions import Due, Hours, Known, decide, postponed
-from clarion.models import Delivery, Event, Inbox
+from clarion.models import Delivery, Endpoint, Event, Inbox, Notification
 from clarion.preferences import People
 from clarion.routes import ACTIVE, SEEN, Route, Throttle
 from clarion.types import is_required
@@ -26,6 +29,16 @@ _PRESENT = timedelta(minutes=2)  # since the last thing somebody did: busy on th
 _HELD_AT_MOST = timedelta(minutes=20)  # for somebody who is there and doesn't look
 
 
+class Shown(NamedTuple):
+    """What a person did with a notification on screen."""
+
+    repeats: int = 1
+    seen_at: datetime | None = None
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
+    removed_at: datetime | None = None
+
+
 @dataclass
 class Parcel:
     """Claimed rows that go as one. The leader holds the claim and names the parcel."""
@@ -33,6 +46,8 @@ class Parcel:
     leader: Delivery
     rows: list[Delivery] = field(default_factory=list)
     """What is still wanted; may be without the leader."""
+    shown: Mapping[int, Shown] = field(default_factory=dict)
+    """What became of the notifications on screen, by their pk."""
     skipped: str = ""
     """Why the leader itself is left out, where others go on."""
     merged: bool = False
@@ -50,14 +65,40 @@ class Parcel:
 
 
 def gather(leaders: Sequence[Delivery]) -> list[Parcel]:
-    """Claimed leaders with all that follows them."""
+    """Claimed leaders with all that follows them, and all that they are about.
+
+    Read apart: a hundred deliveries of one event need it once.
+    """
     parcels = {leader.pk: Parcel(leader, [leader]) for leader in leaders}
     windowed = [leader.pk for leader in leaders if leader.window]
+    rows = list(leaders)
     if windowed:
         followers = Delivery.objects.filter(deliveries.PENDING, leader__in=windowed)
-        for row in followers.select_related("event", "notification").order_by("pk"):
+        for row in followers.order_by("pk"):
             parcels[row.leader_id].rows.append(row)  # type: ignore[index]
+            rows.append(row)
+    _attach(rows, Event.objects, "event")
+    _attach(leaders, get_user_model()._base_manager, "recipient")
+    _attach(leaders, Endpoint.objects, "endpoint")
+    shown = _read_shown(rows)
+    for parcel in parcels.values():
+        parcel.shown = shown
     return list(parcels.values())
+
+
+def _attach(rows: Sequence[Delivery], found: Any, name: str) -> None:
+    ids = {getattr(row, f"{name}_id") for row in rows} - {None}
+    objects = found.in_bulk(ids) if ids else {}
+    for row in rows:
+        setattr(row, name, objects.get(getattr(row, f"{name}_id")))
+
+
+def _read_shown(rows: Sequence[Delivery]) -> dict[int, Shown]:
+    ids = [row.notification_id for row in rows if row.notification_id is not None]
+    found = Notification.objects.filter(pk__in=set(ids))
+    return {
+        pk: Shown(*state) for pk, *state in found.values_list("pk", "count", *Shown._fields[1:])
+    }
 
 
 def recheck(parcels: Sequence[Parcel], facts: Facts) -> list[Parcel]:
@@ -78,7 +119,7 @@ def _sort_out(parcel: Parcel, facts: Facts) -> None:
     unwanted: dict[str, list[int]] = defaultdict(list)
     later: dict[Due, list[Delivery]] = defaultdict(list)
     for row in parcel.rows:
-        verdict = facts.judge(parcel.leader, row)
+        verdict = facts.judge(parcel, row)
         if verdict is None:
             wanted.append(row)
         elif isinstance(verdict, Due):
@@ -189,13 +230,14 @@ class Facts:
         found = self.routes[row.event.type].get(row.channel)
         return found or Route(channel=row.channel)
 
-    def judge(self, leader: Delivery, row: Delivery) -> str | Due | None:
+    def judge(self, parcel: Parcel, row: Delivery) -> str | Due | None:
         """None: send it. A text: it isn't wanted, and why. A `Due`: later."""
-        gone = _gone(row, self.now)
+        leader, shown = parcel.leader, parcel.shown.get(row.notification_id or 0)
+        gone = _gone(row, shown, self.now)
         if gone or row.recipient_id is None:
             return gone or None
         route, required = self.route(row), is_required(row.event.type)
-        unneeded = _unneeded(leader, row, route)
+        unneeded = _unneeded(leader, shown, route)
         if unneeded:
             return unneeded
         recipient = leader.recipient
@@ -236,7 +278,7 @@ class Facts:
         storm = settings.STORM_LIMIT if get_channel(row.channel).gathers else None
         return [
             *([own] if isinstance(own, Throttle) else []),
-            *([Throttle(storm)] if storm else []),
+            *([_storm(storm)] if storm else []),
         ]
 
     def over_the_limit(self, parcel: Parcel, rows: Sequence[Delivery]) -> str | Due | None:
@@ -261,23 +303,25 @@ class Facts:
         return None
 
 
+_storm = lru_cache(8)(Throttle)
+
+
 def _routes(event: Event) -> dict[str, Route]:
     return {route.channel: route for route in deliveries.routes_of(event)}
 
 
-def _gone(row: Delivery, now: datetime) -> str:
+def _gone(row: Delivery, shown: Shown | None, now: datetime) -> str:
     if row.event.retracted_at or row.event.cancelled_at:
         return "was taken back"
     if row.event.expires_at and row.event.expires_at <= now:
         return "expired before it was due"
-    if row.notification is not None and row.notification.removed_at:
+    if shown is not None and shown.removed_at:
         return "was taken back"
     return ""
 
 
-def _unneeded(leader: Delivery, row: Delivery, route: Route) -> str:
+def _unneeded(leader: Delivery, shown: Shown | None, route: Route) -> str:
     """Read before send: what the person dealt with on screen needs no mail."""
-    shown = row.notification
     if shown is None:
         return ""
     if shown.archived_at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -68,6 +69,7 @@ class Endpoint(models.Model):
         super().save(**options)
 
 
+@lru_cache(1024)
 def digest_of(address: str) -> str:
     """What an address is found by, whatever its length and case."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()
