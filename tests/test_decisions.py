@@ -52,7 +52,7 @@ def decided(required: bool = False, default: str = "instant", **known: object) -
          (False, "has muted what it is about")),
         ({"stance": "follow", "default": "off"}, (True, "follows what it is about")),
         ({"stance": "follow", "choices": {("category:grades", "email"): "off"}},
-         (False, "category:grades is off")),
+         (True, "follows what it is about")),
         ({"choices": {("category:grades", "email"): "off",
                       ("type:grade.posted", "email"): "digest"}},
          (True, "type:grade.posted is digest")),

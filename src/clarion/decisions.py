@@ -86,12 +86,11 @@ def decide(event: Event, route: Route, known: Known, *, required: bool) -> Decis
     if known.stance == "mute":
         return Decision(False, "has muted what it is about")
     chosen = _chosen(event, route.channel, known.choices)
-    if chosen is not None:
-        return chosen
+    decided = chosen or _default(event, route, known.role)
     if known.stance == "follow":
-        mode = route.default if route.default != "off" else "instant"
+        mode = decided.mode if decided.send else "instant"
         return Decision(True, "follows what it is about", mode)
-    return _default(event, route, known.role)
+    return decided
 
 
 def _chosen(event: Event, channel: str, choices: Choices) -> Decision | None:

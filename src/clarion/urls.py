@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from clarion import pages, views
+from clarion import pages, push, views
 from clarion.realtime.sse import stream_view
 
 app_name = "clarion"
@@ -13,5 +13,9 @@ urlpatterns = [
     path("api/changes/", views.changes, name="changes"),
     path("api/mark/", views.mark, name="mark"),
     path("api/ticket/", views.ticket, name="ticket"),
+    path("api/push/", push.state, name="push"),
+    path("api/push/subscribe/", push.subscribe, name="subscribe"),
+    path("api/push/unsubscribe/", push.unsubscribe, name="unsubscribe"),
+    path("worker.js", push.worker, name="worker"),
     path("stream/", stream_view, name="stream"),
 ]
