@@ -13,7 +13,7 @@ from django.utils import timezone
 from clarion import cancel, fanout, inbox, notify, outbox, preferences, reach, retract
 from clarion.channels import memory
 from clarion.exceptions import EndpointGone, PermanentFailure
-from clarion.models import Attempt, Delivery, Endpoint, Inbox, Notification
+from clarion.models import Attempt, Delivery, Endpoint, Inbox, Notification, Schedule
 from tests import outward
 from tests.outward import (
     BUSY,
@@ -730,3 +730,78 @@ def test_who_follows_a_target_is_an_audience(alice, bob, carol):
     deliver()
 
     assert [envelope.recipient for envelope in memory.sent] == [alice]
+
+
+# --- one bad row, many good ones
+
+
+def test_a_channel_that_is_not_configured_any_more_holds_up_no_other(alice, bob, clock):
+    notify(Graded(), to=alice)
+    Delivery.objects.update(channel="fax")
+    notify(Graded(), to=bob)
+
+    deliver()
+
+    assert [envelope.recipient for envelope in memory.sent] == [bob]
+    [(outcome, reason)] = rows(channel="fax")
+    assert outcome == "pending"
+    assert "CLARION['CHANNELS']['fax'] is missing" in reason
+
+
+def test_a_schedule_that_another_program_broke_holds_up_no_other(alice, bob, clock):
+    notify(Graded(), to=[alice, bob])
+    Schedule.objects.create(recipient=alice, quiet=[{"from": "22"}])
+
+    deliver()
+
+    assert [envelope.recipient for envelope in memory.sent] == [bob]
+    assert rows(recipient=alice) == [("pending", "to be tried again: KeyError")]
+
+
+def test_a_language_that_raises_holds_up_no_other(alice, bob, clock):
+    notify(Graded(), to=[alice, bob])
+    with site(RECIPIENT_LANGUAGE="tests.test_outbox.language_of_all_but_alice"):
+        deliver()
+
+    assert [envelope.recipient for envelope in memory.sent] == [bob]
+    assert rows(recipient=alice) == [("pending", "to be tried again: LookupError")]
+
+
+def language_of_all_but_alice(user: User) -> str:
+    if user.username == "alice":
+        raise LookupError
+    return "de"
+
+
+def test_a_retry_in_quiet_hours_waits_with_the_same_id(alice, fragile, clock):
+    fragile["email"] = BUSY
+    notify(Graded(), to=alice)
+    deliver()
+    preferences.set_schedule(alice, quiet=[{"start": "12:00", "end": "13:00"}])
+    fragile.clear()
+
+    clock.forward(minutes=30)
+    notify(Graded(grade="B"), to=alice)
+    assert len(outward.tried) == 1
+    clock.forward(minutes=31)
+
+    assert outward.tried[0].id in {envelope.id for envelope in memory.sent}
+    assert sorted(sent()) == [["Grade A"], ["Grade B"]]
+
+
+def test_a_slow_channel_loses_no_lease_of_the_next(alice, clock, monkeypatch):
+    notify(Escalated(), to=alice)
+    Delivery.objects.update(due_at=timezone.now())
+    real = memory.MemoryChannel.send
+
+    def slow(self, envelope):
+        if envelope.channel == "email":
+            monkeypatch.setattr(memory.MemoryChannel, "send", real)
+            clock.traveller.shift(timedelta(seconds=150))  # longer than the lease
+            outbox.deliver_due()  # another worker
+        return real(self, envelope)
+
+    monkeypatch.setattr(memory.MemoryChannel, "send", slow)
+    outbox.deliver_due()
+
+    assert len(sent("sms")) == 1

@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import get_language, get_language_bidi, ngettext
 from django.utils.translation import gettext as _
 
-from clarion import inbox
+from clarion import inbox, push
 from clarion.conf import settings
 from clarion.inbox import Counts
 from clarion.realtime import catchup, tickets
@@ -78,6 +78,7 @@ def _personal(request: HttpRequest, snapshot: Snapshot) -> dict[str, Any]:
             :16
         ],
         "ticket": tickets.issue(request),
+        **push.attributes(),
         "csrf-cookie": django_settings.CSRF_COOKIE_NAME,
         "csrf-header": django_settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
     }
@@ -134,4 +135,5 @@ def texts() -> dict[str, Any]:
         "Warning": _("Warning"),
         "Error": _("Error"),
         "Critical": _("Critical"),
+        **push.texts(),
     }

@@ -6,6 +6,8 @@ joins or opens a window holds the inbox of the recipient, so that there is never
 
 from __future__ import annotations
 
+import logging
+import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +18,8 @@ from django.db.models import Count, F, Q, QuerySet, Value
 from django.db.models.functions import Concat, Least
 from django.utils import timezone
 
-from clarion import runner
+from clarion import runner, timing
+from clarion.channels.base import reason_of
 from clarion.conf import settings
 from clarion.decisions import Decision, Due
 from clarion.exceptions import ClarionError
@@ -24,6 +27,8 @@ from clarion.ledger import lock
 from clarion.models import Delivery, Endpoint, Event, Notification
 from clarion.routes import INBOX, Batch, Route
 from clarion.types import get_type
+
+logger = logging.getLogger("clarion")
 
 PENDING = Q(outcome=Delivery.Outcome.PENDING)
 OPEN = PENDING & Q(closed_at__isnull=True, due_at__isnull=False)
@@ -84,16 +89,16 @@ def _row(event: Event, plan: Planned, now: datetime, bulk: bool) -> Delivery:
         event=event,
         recipient_id=plan.recipient,
         channel=plan.route.channel,
-        reason=plan.decision.reason,
+        decision=plan.decision.reason[:300],
         created_at=now,
         bulk=bulk,
     )
     if plan.due is None:
-        row.outcome, row.settled_at = Delivery.Outcome.SKIPPED, now
+        row.outcome, row.settled_at, row.reason = Delivery.Outcome.SKIPPED, now, row.decision
         return row
     row.due_at, row.window = plan.due.at, plan.due.window[:150]
     if plan.due.reason:
-        row.reason = f"{row.reason}; waits: {plan.due.reason}"
+        row.reason = f"waits: {plan.due.reason}"
     return row
 
 
@@ -221,7 +226,7 @@ def write_for_teams(event: Event, now: datetime) -> None:
             channel=team.channel,
             created_at=now,
             due_at=now,
-            reason="asked for by a team",
+            decision="asked for by a team",
         )
         for team in teams
         if _asks_for(team.types, event.type)
@@ -287,6 +292,45 @@ def settle(rows: QuerySet[Delivery], reason: str, outcome: str = "skipped") -> i
     return rows.update(
         outcome=outcome, reason=reason[:300], due_at=None, claim="", settled_at=timezone.now()
     )
+
+
+def put_off(
+    leader: Delivery, error: Exception, waits: Sequence[timedelta], *, last: bool = True
+) -> bool:
+    """Try a claimed delivery again later. When its waits are used up: False, and with `last` it
+    has failed, with all that follows it."""
+    due = timing.next_attempt(
+        leader.attempts,
+        waits,
+        now=timezone.now(),
+        jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+        retry_after=getattr(error, "retry_after", None),
+    )
+    reason = reason_of(error)
+    if due is None:
+        if last:
+            give_up(leader, reason)
+        return False
+    logger.warning(
+        "delivery %s (%s) is tried again: %s", leader.pk, leader.channel, type(error).__name__
+    )
+    mine = Delivery.objects.filter(PENDING, pk=leader.pk, claim=leader.claim)
+    mine.update(due_at=due, claim="", reason=f"to be tried again: {reason}"[:300])
+    return True
+
+
+def give_up(leader: Delivery, reason: str) -> None:
+    """A claimed delivery has failed, with all that follows it."""
+    mine = Delivery.objects.filter(PENDING, pk=leader.pk, claim=leader.claim)
+    if settle(mine, reason, Delivery.Outcome.FAILED):
+        followers = Delivery.objects.filter(PENDING, leader=leader.pk)
+        settle(followers, reason, Delivery.Outcome.FAILED)
+
+
+def wait_alone(leader: Delivery, due: Due) -> None:
+    """A parcel that was tried before waits as it is: it keeps its name and its company."""
+    mine = Delivery.objects.filter(PENDING, pk=leader.pk, claim=leader.claim)
+    mine.update(due_at=due.at, claim="", attempts=F("attempts") - 1, reason=f"waits: {due.reason}")
 
 
 def flush(recipient: Any = None, *, channel: str | None = None, window: str | None = None) -> int:

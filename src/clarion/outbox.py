@@ -7,18 +7,18 @@ is sent inside a transaction, and what was sent is settled before the next thing
 from __future__ import annotations
 
 import logging
-import random
 import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
-from clarion import deliveries, envelopes, parcels, reach, timing
+from clarion import deliveries, envelopes, parcels, reach
 from clarion.channels.base import Channel, Envelope, Receipt, Result, get_channel, reason_of
 from clarion.conf import settings
 from clarion.deliveries import PENDING
@@ -41,13 +41,15 @@ def deliver_due(limit: int = 200) -> int:
     claimed = _claim(limit)
     if not claimed:
         return 0
-    facts = Facts(gathered := parcels.gather(_set_aside_poison(claimed)), timezone.now())
+    lease = _Lease(claimed)
+    gathered = parcels.gather(_usable(claimed))
+    facts = Facts(gathered, timezone.now())
     sendable = parcels.recheck(gathered, facts)
     book = envelopes.AddressBook(sendable)
     envelopes.prefetch(sendable)
     for alias in sorted({parcel.leader.channel for parcel in sendable}):
         mine = [parcel for parcel in sendable if parcel.leader.channel == alias]
-        _Run(get_channel(alias), book, facts).deliver(mine)
+        _Run(get_channel(alias), book, facts, lease).deliver(mine)
     return len(claimed)
 
 
@@ -135,26 +137,49 @@ def _due_ids(now: datetime, limit: int, *, bulk: bool) -> list[int]:
     return list(due.values_list("pk", flat=True)[:limit])
 
 
-def _set_aside_poison(claimed: Sequence[Delivery]) -> list[Delivery]:
-    """A poison row takes its worker down each time; after a few it is left alone."""
+def _usable(claimed: Sequence[Delivery]) -> list[Delivery]:
+    """Without poison rows, which take their worker down again and again, and strange channels."""
     sound = []
     for delivery in claimed:
-        if delivery.attempts <= len(get_channel(delivery.channel).waits) + _DEATHS:
+        try:
+            waits = get_channel(delivery.channel).waits
+        except ImproperlyConfigured as error:  # of an older release, or of one not rolled out yet
+            deliveries.put_off(delivery, error, Channel.waits)
+            continue
+        if delivery.attempts <= len(waits) + _DEATHS:
             sound.append(delivery)
         else:
-            mine = Delivery.objects.filter(Q(pk=delivery.pk) | Q(leader=delivery.pk), PENDING)
-            deliveries.settle(mine, "set aside: its worker died with it again and again", "failed")
+            deliveries.give_up(delivery, "set aside: its worker died with it again and again")
     return sound
+
+
+class _Lease:
+    """The hold on all that was claimed together."""
+
+    def __init__(self, claimed: Sequence[Delivery]) -> None:
+        self.rows = Delivery.objects.filter(PENDING, claim=claimed[0].claim)
+        self.renew_at = timezone.now() + _lease() / 3
+
+    def holds(self, leader: Delivery) -> bool:
+        """Renewed in good time; a process that stood still for long has lost it to another."""
+        now = timezone.now()
+        if now < self.renew_at:
+            return True
+        self.renew_at = now + _lease() / 3
+        self.rows.update(due_at=now + _lease())
+        return self.rows.filter(pk=leader.pk).exists()
 
 
 class _Run:
     """The parcels of one claim that leave by one channel."""
 
-    def __init__(self, channel: Channel, book: envelopes.AddressBook, facts: Facts) -> None:
+    def __init__(
+        self, channel: Channel, book: envelopes.AddressBook, facts: Facts, lease: _Lease
+    ) -> None:
         self.channel = channel
         self.book = book
         self.facts = facts
-        self.renew_at = timezone.now() + _lease() / 3
+        self.lease = lease
         self.parcels: dict[str, Parcel] = {}  # by envelope id
         self.expected: dict[int, int] = {}  # envelopes of each parcel, by its leader
         self.sent: dict[int, list[Sent]] = defaultdict(list)
@@ -177,30 +202,28 @@ class _Run:
     def _envelopes(self, mine: Sequence[Parcel]) -> Iterator[Envelope]:
         """Made one by one, as the channel takes them; what another worker took over is left out."""
         for parcel in mine:
-            if not self._still_mine(parcel, mine):
+            if not self.lease.holds(parcel.leader):
                 continue
-            addresses = self.book.of(parcel)
-            if not addresses:
+            try:
+                sealed = self._seal(parcel)
+            except Exception as error:
+                logger.exception("delivery %s could not be rendered", parcel.leader.pk)
+                deliveries.put_off(parcel.leader, error, self.channel.waits)
+                continue
+            if not sealed:
                 self._nowhere(parcel)
-                continue
-            self.expected[parcel.leader.pk] = len(addresses)
-            zone = self.facts.hours(parcel.leader).zone
-            for address in addresses:
-                envelope = envelopes.seal(parcel, address, self.channel, zone, self.made)
-                self.parcels[envelope.id] = parcel
-                yield envelope
+            self.expected[parcel.leader.pk] = len(sealed)
+            yield from sealed
 
-    def _still_mine(self, parcel: Parcel, mine: Sequence[Parcel]) -> bool:
-        """Renew the lease in good time; a process that stood still for long has lost it."""
-        now = timezone.now()
-        if now < self.renew_at:
-            return True
-        self.renew_at = now + _lease() / 3
-        held = Delivery.objects.filter(
-            PENDING, pk__in=[each.leader.pk for each in mine], claim=parcel.leader.claim
-        )
-        held.update(due_at=now + _lease())
-        return held.filter(pk=parcel.leader.pk).exists()
+    def _seal(self, parcel: Parcel) -> list[Envelope]:
+        """An envelope for each address that was not served yet."""
+        zone = self.facts.hours(parcel.leader).zone
+        sealed = [
+            envelopes.seal(parcel, address, self.channel, zone, self.made)
+            for address in self.book.of(parcel)
+        ]
+        self.parcels |= {envelope.id: parcel for envelope in sealed}
+        return sealed
 
     def _nowhere(self, parcel: Parcel) -> None:
         if self.book.any_done(parcel):  # all were served before it was settled
@@ -255,29 +278,14 @@ class _Run:
                 )
         transient = [error for _, error in errors if not isinstance(error, PermanentFailure)]
         reason = reason_of((transient or [errors[0][1]])[0])
-        if transient and self._try_again(parcel, transient[0], reason):
+        if transient and deliveries.put_off(
+            parcel.leader, transient[0], self.channel.waits, last=False
+        ):
             return
         if len(errors) < len(self.sent[parcel.leader.pk]) or self.book.any_done(parcel):
             self._close([parcel], DELIVERED, f"delivered, but also: {reason}")
         else:
             self._close([parcel], FAILED, reason)
-
-    def _try_again(self, parcel: Parcel, error: Exception, reason: str) -> bool:
-        leader = parcel.leader
-        due = timing.next_attempt(
-            leader.attempts,
-            self.channel.waits,
-            now=timezone.now(),
-            jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
-            retry_after=getattr(error, "retry_after", None),
-        )
-        if due is None:
-            return False
-        logger.warning(
-            "delivery %s (%s) is tried again: %s", leader.pk, leader.channel, type(error).__name__
-        )
-        self._mine(leader).update(due_at=due, claim="", reason=f"to be tried again: {reason}"[:300])
-        return True
 
     def _close(self, closed: Sequence[Parcel], outcome: str, reason: str) -> None:
         """Leaders under their claim, so that who lost it changes nothing; then their followers."""

@@ -5,6 +5,7 @@ A parcel is a claimed delivery with its followers: what goes as one to one perso
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from clarion.models import Delivery, Endpoint, Event, Inbox, Notification
 from clarion.preferences import People
 from clarion.routes import ACTIVE, SEEN, Route, Throttle
 from clarion.types import is_required
+
+logger = logging.getLogger("clarion")
 
 BURST = 5  # singles for one person and channel in one claim that go as one
 _PRESENT = timedelta(minutes=2)  # since the last thing somebody did: busy on the site
@@ -50,7 +53,6 @@ class Parcel:
     """What became of the notifications on screen, by their pk."""
     skipped: str = ""
     """Why the leader itself is left out, where others go on."""
-    merged: bool = False
 
     @property
     def key(self) -> tuple[Any, str]:
@@ -58,10 +60,10 @@ class Parcel:
 
     @property
     def kind(self) -> str:
-        if self.merged:
-            return "burst"
+        if len(self.rows) < 2:
+            return "single"
         name = self.leader.window.removeprefix(deliveries.FLUSHED).partition(":")[0]
-        return name if len(self.rows) > 1 else "single"
+        return name if name in ("batch", "digest", "quiet") else "burst"
 
 
 def gather(leaders: Sequence[Delivery]) -> list[Parcel]:
@@ -108,7 +110,12 @@ def recheck(parcels: Sequence[Parcel], facts: Facts) -> list[Parcel]:
     """
     sendable = []
     for parcel in parcels:
-        _sort_out(parcel, facts)
+        try:
+            _sort_out(parcel, facts)
+        except Exception as error:  # of this one: it must not hold up the others
+            logger.exception("delivery %s could not be decided", parcel.leader.pk)
+            deliveries.put_off(parcel.leader, error, get_channel(parcel.leader.channel).waits)
+            continue
         if parcel.rows:
             sendable.append(parcel)
     return _merge_bursts(sendable)
@@ -122,6 +129,10 @@ def _sort_out(parcel: Parcel, facts: Facts) -> None:
         verdict = facts.judge(parcel, row)
         if verdict is None:
             wanted.append(row)
+        elif isinstance(verdict, Due) and parcel.leader.attempts > 1:
+            deliveries.wait_alone(parcel.leader, verdict)
+            parcel.rows = []
+            return
         elif isinstance(verdict, Due):
             later[verdict].append(row)
         else:
@@ -181,7 +192,6 @@ def _merge_bursts(parcels: list[Parcel]) -> list[Parcel]:
         Delivery.objects.filter(pk=first.leader.pk).update(window="burst")
         first.leader.window = "burst"
         first.rows += [row for parcel in others for row in parcel.rows]
-        first.merged = True
         merged |= set(ids)
     return [parcel for parcel in parcels if parcel.leader.pk not in merged]
 

@@ -112,6 +112,9 @@ class Delivery(models.Model):
         db_default=Outcome.PENDING.value,
     )
     reason = models.CharField(_("reason"), max_length=300, blank=True, default="", db_default="")
+    decision = models.CharField(  # why it was wanted, when it was made
+        _("decision"), max_length=300, blank=True, default="", db_default=""
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, db_default=Now())
     due_at = models.DateTimeField(_("due"), null=True, blank=True)  # also the lease
     settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
