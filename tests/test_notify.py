@@ -267,7 +267,7 @@ def test_repeats_with_a_collapse_key_share_one_live_row(alice, bob, carol):
     notify(Commented(excerpt="two"), to=alice, actor=carol, collapse="article:1")
 
     first, second = inbox.page(alice).items
-    assert (first["title"], first["count"], first["body"]) == ("carol commented (2)", 2, "two")
+    assert (first["title"], first["count"], first["body"]) == ("carol and 1 other commented (2)", 2, "two")
     assert (first["read"], first["seen"]) == (False, False)
     assert second["title"] == "Something else"
     assert inbox.counts(alice) == inbox.Counts(1, 1)
@@ -508,3 +508,19 @@ def test_the_most_specific_choice_decides(alice):
     notify(Commented(excerpt="hi"), to=alice)
 
     assert len(titles(alice)) == 1
+
+
+def test_a_collapsed_row_names_one_and_counts_the_others(alice, bob, carol):
+    for actor in (bob, carol, bob, carol):
+        notify(Commented(excerpt="hi"), to=alice, actor=actor, collapse="article:1")
+
+    assert titles(alice) == ["carol and 1 other commented (4)"]
+
+
+def test_taking_one_back_counts_the_others_anew(alice, bob, carol):
+    first = notify(Commented(excerpt="hi"), to=alice, actor=bob, collapse="article:1")
+    notify(Commented(excerpt="ho"), to=alice, actor=carol, collapse="article:1")
+
+    retract(first)
+
+    assert titles(alice) == ["carol commented"]

@@ -144,21 +144,21 @@ def _entry(
     parcel: Parcel, row: Delivery, language: str | None, zone: ZoneInfo, made: Entries
 ) -> Entry:
     shown = parcel.shown.get(row.notification_id or 0)
-    count = shown.repeats if shown is not None else 1
-    key = (row.event_id, count, language, zone.key)
+    count, actors = (shown.repeats, len(shown.actors)) if shown is not None else (1, 1)
+    key = (row.event_id, count, actors, language, zone.key)
     if key not in made:
         with items.speaking(language), timezone.override(zone):
-            made[key] = _render(row.event, count, language)
+            made[key] = _render(row.event, count, actors, language)
     return replace(made[key], notification=row.notification_id)
 
 
-def _render(event: Event, count: int, language: str | None) -> Entry:
+def _render(event: Event, count: int, actors: int, language: str | None) -> Entry:
     return Entry(
         event=event.pk,
         type=event.type,
         category=event.category,
         level=Level(event.level),
-        content=absolute(items.content_of(event, language, count)),
+        content=absolute(items.content_of(event, language, count, actors)),
         created_at=event.created_at,
         actor=items.name_of(event.actor) if event.actor is not None else "",
         target=_target(event),

@@ -26,6 +26,7 @@ from clarion.conf import settings
 from clarion.decisions import Decision, Due
 from clarion.exceptions import ClarionError
 from clarion.models import AudienceChunk, Delivery, Event, PublicStream
+from clarion.postgres import as_array
 from clarion.realtime import frames
 from clarion.realtime.brokers import publish
 from clarion.realtime.frames import Nudge
@@ -160,7 +161,7 @@ def _users_among(ids: list[Any]) -> QuerySet[Any]:
     quoted = connection.ops.quote_name
     column = f"{quoted(meta.db_table)}.{quoted(str(meta.pk.column))}"
     kind = meta.pk.rel_db_type(connection)
-    there = RawSQL(f"{column} = ANY(%s::{kind}[])", [ledger.as_array(ids)], BooleanField())  # noqa: S611 - our names
+    there = RawSQL(f"{column} = ANY(%s::{kind}[])", [as_array(ids)], BooleanField())  # noqa: S611 - our names
     return _users().filter(there)
 
 

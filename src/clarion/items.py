@@ -32,7 +32,7 @@ def render(notification: Notification, language: str | None = None) -> Item:
     return {
         "id": notification.pk,
         "version": notification.version or 0,  # not stamped yet: older than any change
-        **face(notification.event, language, count=notification.count),
+        **face(notification.event, language, notification.count, len(notification.actors)),
         "created_at": iso(notification.created_at),
         "arrived_at": iso(notification.arrived_at),
         "seen": notification.seen_at is not None,
@@ -75,9 +75,9 @@ def prefetch(events: Iterable[Event]) -> None:
     models.prefetch_related_objects(list(events), "actor", "target")
 
 
-def face(event: Event, language: str | None = None, count: int = 1) -> Item:
+def face(event: Event, language: str | None = None, count: int = 1, actors: int = 1) -> Item:
     """The part of an item that is the same for all recipients of an event."""
-    content = content_of(event, language, count)
+    content = content_of(event, language, count, actors)
     return {
         "event": event.pk,
         "type": event.type,
@@ -97,9 +97,11 @@ def face(event: Event, language: str | None = None, count: int = 1) -> Item:
     }
 
 
-def content_of(event: Event, language: str | None = None, count: int = 1) -> Content:
+def content_of(
+    event: Event, language: str | None = None, count: int = 1, actors: int = 1
+) -> Content:
     """What the event says now, or the text stored with it when that can't be made any more."""
-    event.count = count
+    event.count, event.actor_count = count, max(actors, 1)
     try:
         with speaking(language):
             content = get_type(event.type).from_payload(event.data).content(event)

@@ -29,6 +29,7 @@ from django.utils import timezone
 from clarion import items
 from clarion.audiences import users_have
 from clarion.models import UNREAD, UNSEEN, Event, Inbox, Notification, PublicStream
+from clarion.postgres import as_array
 from clarion.realtime import frames
 from clarion.realtime.brokers import publish
 from clarion.realtime.frames import Nudge, aside
@@ -37,6 +38,10 @@ COUNTERS = {"unread": Count("pk", filter=UNREAD), "unseen": Count("pk", filter=U
 UNSTAMPED = {"unstamped": Count("pk", filter=Q(version__isnull=True))}
 RETIRED = "-"  # before the collapse key of a row that takes no more repeats; no type begins so
 _COUNTED = ("version", "unread", "unseen")
+_FOLDED = (
+    "event", "version", "count", "members", "actors", "arrived_at", "expires_at", "seen_at",
+    "read_at",
+)  # fmt: skip
 _NAMED_IN_A_NUDGE = 100  # recipients; more are told by range
 _MEMBERS_AT_MOST = 200  # repeats that a collapsed row can still name, to take one back
 _ANNOUNCEMENTS_AT_MOST = 100  # that somebody who was long away finds in the inbox
@@ -74,17 +79,6 @@ def _make_and_lock(ordered: list[Any]) -> None:
             """,  # noqa: S608 - names of our own table and type
             [as_array(ordered)],
         )
-
-
-def as_array(ids: Iterable[Any]) -> str:
-    """Primary keys as PostgreSQL writes an array; psycopg needs ten times as long for thousands."""
-    elements = ",".join(str(pk) if type(pk) is int else _quoted(str(pk)) for pk in ids)
-    return f"{{{elements}}}"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def save(boxes: Iterable[Inbox]) -> None:
@@ -255,6 +249,7 @@ def _row(
         expires_at=event.expires_at,
         collapse_key=_collapse_key(event),
         members=[event.pk] if event.collapse_key else [],
+        actors=[event.actor_key] if event.collapse_key else [],
     )
 
 
@@ -318,10 +313,7 @@ def _collapse(event: Event, ordered: list[Any], now: datetime) -> Added:
     for row in repeated:
         _fold(event, row, boxes[row.recipient_id], now)
     fresh = [_count_in(event, boxes[pk], now) for pk in ordered if pk not in live]
-    _write(
-        repeated,
-        ["event", "version", "count", "members", "arrived_at", "expires_at", "seen_at", "read_at"],
-    )
+    _write(repeated, _FOLDED)
     Notification.objects.bulk_create(fresh, batch_size=1000)
     save(boxes.values())
     return _added([*repeated, *fresh], boxes)
@@ -335,6 +327,7 @@ def _fold(event: Event, row: Notification, box: Inbox, now: datetime) -> None:
         box.unseen += row.seen_at is not None
     row.event, row.version, row.count = event, box.version, row.count + 1
     row.members = [*row.members, event.pk][-_MEMBERS_AT_MOST:]
+    row.actors = [*dict.fromkeys([*row.actors, event.actor_key])][-_MEMBERS_AT_MOST:]
     row.arrived_at, row.expires_at = now, event.expires_at
     row.seen_at = row.read_at = None
 

@@ -36,6 +36,7 @@ class Shown(NamedTuple):
     """What a person did with a notification on screen."""
 
     repeats: int = 1
+    actors: Sequence[str] = ()
     seen_at: datetime | None = None
     read_at: datetime | None = None
     archived_at: datetime | None = None

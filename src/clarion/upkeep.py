@@ -100,8 +100,12 @@ def _take_out(event: Event, found: QuerySet[Notification]) -> None:
     for row in found:
         members = [member for member in row.members if member != event.pk]
         if len(members) < len(row.members):
-            count, last = row.count - 1, members[-1]
-            touch(found, [row.recipient_id], members=members, count=count, event=last)
+            left = {event.pk: event for event in Event.objects.filter(pk__in=members)}
+            keys = dict.fromkeys(left[pk].actor_key for pk in members if pk in left)
+            touch(
+                found, [row.recipient_id],
+                members=members, actors=[*keys], count=row.count - 1, event=members[-1],
+            )  # fmt: skip
 
 
 def prune(before: datetime, *, limit: int = 1000) -> int:

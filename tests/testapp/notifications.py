@@ -29,7 +29,7 @@ class Commented(NotificationType):
     excerpt: str
 
     def content(self, event: Event) -> Content:
-        title = f"{event.actor or 'Somebody'} commented"
+        title = f"{event.who} commented"
         if event.count > 1:
             title += f" ({event.count})"
         return Content(title=title, body=self.excerpt, url="/articles/")

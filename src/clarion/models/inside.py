@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from clarion.types import Level
 
@@ -85,6 +86,7 @@ class Event(models.Model):
     public_version = models.PositiveBigIntegerField(null=True, blank=True)
 
     count = 1  # of the repeats collapsed into the row that is being rendered
+    actor_count = 1  # different ones among them
 
     class Meta:
         verbose_name = _("event")
@@ -105,6 +107,22 @@ class Event(models.Model):
     @property
     def is_public(self) -> bool:
         return bool(self.audience.get("public"))
+
+    @property
+    def actor_key(self) -> str:
+        """The actor, as it is told from others; "" for none."""
+        return f"{self.actor_type_id}:{self.actor_id}" if self.actor_type_id else ""
+
+    @property
+    def who(self) -> str:
+        """Who did it, as a sentence begins: "Ada", "Ada and 3 others", "Somebody"."""
+        if self.actor is None:
+            return str(_("Somebody"))
+        others = self.actor_count - 1
+        if not others:
+            return str(self.actor)
+        said = ngettext("%(name)s and %(n)d other", "%(name)s and %(n)d others", others)
+        return said % {"name": self.actor, "n": others}
 
     @property
     def actor_user_id(self) -> str | None:
@@ -157,6 +175,7 @@ class Notification(models.Model):
     )  # what lists are sorted by
     count = models.PositiveIntegerField(default=1, db_default=1)
     members = models.JSONField(default=list, db_default=[], blank=True)  # collapsed event ids
+    actors = models.JSONField(default=list, db_default=[], blank=True)  # different ones of them
     collapse_key = models.CharField(max_length=310, blank=True, default="", db_default="")
     pinned = models.BooleanField(default=False, db_default=False)
     seen_at = models.DateTimeField(_("seen"), null=True, blank=True)
