@@ -214,8 +214,8 @@ def _empty() -> None:
     from django.db import connection
 
     tables = [
-        "clarion_delivery", "clarion_notification", "clarion_audiencechunk", "clarion_event",
-        "notifications_notification",
+        "clarion_attempt", "clarion_delivery", "clarion_notification", "clarion_audiencechunk",
+        "clarion_event", "notifications_notification",
     ]  # fmt: skip
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
