@@ -112,8 +112,9 @@ def _claim(limit: int) -> list[Delivery]:
     """Take up to `limit` due deliveries: bulk ones behind all others, but never left out."""
     now, token = timezone.now(), secrets.token_hex(6)
     with transaction.atomic():
-        ids = _due_ids(now, limit, bulk=False)
-        ids += _due_ids(now, max(limit - len(ids), limit // 10), bulk=True)
+        ids = _due_ids(now, limit, (False, True))
+        if len(ids) == limit:  # perhaps none of a large mailing
+            ids += _due_ids(now, limit // 10, (True,))
         if not ids:
             return []
         Delivery.objects.filter(pk__in=ids, due_at__lte=now).update(
@@ -130,8 +131,8 @@ def _lease() -> timedelta:
     return timedelta(seconds=settings.DELIVERY_LEASE)
 
 
-def _due_ids(now: datetime, limit: int, *, bulk: bool) -> list[int]:
-    due = Delivery.objects.filter(due_at__lte=now, bulk=bulk).order_by("due_at")
+def _due_ids(now: datetime, limit: int, bulk: Sequence[bool]) -> list[int]:
+    due = Delivery.objects.filter(due_at__lte=now, bulk__in=bulk).order_by("bulk", "due_at")
     if connection.features.has_select_for_update_skip_locked:
         due = due.select_for_update(skip_locked=True)
     return list(due.values_list("pk", flat=True)[:limit])
