@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -152,10 +152,22 @@ def test_queries_do_not_grow_with_the_number_of_people(db):
             outbox.deliver_due()
         return len(captured)
 
-    from django.db import connection
-
     queries(3)
     assert queries(5) == queries(90)
+
+
+@pytest.mark.parametrize("cls", [Graded, outward.Digested, outward.Sliding])
+def test_fan_out_with_channels_and_choices_takes_as_many_queries_for_five_as_for_forty(db, cls):
+    def queries(number: int) -> int:
+        people = User.objects.bulk_create(User(username=f"f{number}-{n}") for n in range(number))
+        preferences.choose(people[0], "category:grades", "off", "email")
+        preferences.set_schedule(people[1], quiet=[{"start": "22:00", "end": "07:00"}])
+        with CaptureQueriesContext(connection) as captured:
+            notify(cls(), to=people)
+        return len(captured)
+
+    queries(3)
+    assert queries(5) == queries(40)
 
 
 # --- read before send, escalation
