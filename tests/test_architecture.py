@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "clarion"
 
 #: From the ground up. A name stands for a module and all below it; the longest that fits counts.
 LAYERS = {
-    "ground": ("conf", "exceptions", "schema", "routes", "timing"),
+    "ground": ("conf", "exceptions", "schema", "routes", "timing", "postgres"),
     "contracts": (
         "types", "audiences", "runner", "decisions", "channels.base",
         "realtime.frames", "realtime.topic", "realtime.connection", "realtime.hub",
@@ -30,7 +30,8 @@ LAYERS = {
     "edges": (
         "", "admin", "apps", "asgi", "bell", "checks", "endpoints", "management",
         "notifications", "pages",
-        "problems", "receivers", "routing", "runners", "templatetags", "testing", "urls", "views",
+        "problems", "push", "receivers", "routing", "runners", "tasks", "templatetags", "testing",
+        "urls", "views",
     ),
 }  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names}
@@ -39,10 +40,12 @@ VERBS = LAYERS["verbs"]
 WITHOUT_ORM = tuple(name for name in LAYERS["contracts"] if name.startswith("realtime."))
 #: Modules that exist for the sake of a package.
 OPTIONAL = {
+    "channels.encryption": {"cryptography"},
     "realtime.brokers.redis": {"redis"},
     "realtime.brokers.layer": {"channels"},
     "realtime.gateway": {"uvicorn", "websockets"},
     "routing": {"channels"},
+    "runners.celery": {"celery"},
     "testing": {"channels"},
 }
 #: Stand alone, beside what everybody reads; each is optional.

@@ -112,6 +112,17 @@ Result = Receipt | Exception
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What an envelope looks like on the other side, for people."""
+
+    body: str
+    kind: str = "text"
+    """What `body` is: "text" or "json"; "html" where `html` has the same as a page."""
+    subject: str = ""
+    html: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Channel(ABC):
     """Base of all channels. These options every channel has."""
 
@@ -146,6 +157,12 @@ class Channel(ABC):
             PermanentFailure: never with this envelope.
             EndpointGone: never again to this address.
         """
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """What `send` would say, in the active language and time zone; nothing is sent."""
+        contents = [entry.content for entry in envelope.entries]
+        said = ["\n".join(filter(None, (each.title, each.body, each.url))) for each in contents]
+        return Preview(body="\n\n".join(said))
 
     def address_of(self, recipient: Any) -> str:
         """Where to send to somebody who registered no endpoint; "" for nowhere."""
