@@ -43,7 +43,7 @@ OPTIONAL = {
     "channels.encryption": {"cryptography"},
     "realtime.brokers.redis": {"redis"},
     "realtime.brokers.layer": {"channels"},
-    "realtime.gateway": {"uvicorn", "websockets"},
+    "realtime.gateway.protocol": {"uvicorn", "websockets"},
     "routing": {"channels"},
     "runners.celery": {"celery"},
     "testing": {"channels"},

@@ -1,54 +1,54 @@
-"""Start the example site: `run.py` on SQLite, `run.py full` on PostgreSQL and Valkey.
+"""Start the example site: `run.py` on SQLite, `run.py full` in the production topology.
 
-The same steps serve a person at a terminal, the smoke test and the browser tests: migrate, seed,
-serve, wait until it answers, and stop everything at the end.
+The same steps serve a person at a terminal and the smoke test: migrate, seed, start, wait until it
+answers, and stop everything at the end. The production topology is PostgreSQL, Valkey, several web
+processes, Celery's worker and beat, and a sink that shows what left the site.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from tools.processes import Unavailable, free_port, kill, start, stop
+from tools.processes import Unavailable, free_port, start, stop
+
+if TYPE_CHECKING:
+    from tools.sink import Sink
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "example"
 START_TIMEOUT = 60.0
 LOGINS = {"teacher": "ada", "student": "sam", "guardian": "grace"}
+WEB = "the web server"
 PASSWORD = "clarion"  # noqa: S105 - of the demo, printed at the start
 
+Parts = dict[str, "subprocess.Popen[bytes]"]
+"""Running processes by their name."""
 
-@dataclass
+
+@dataclass(frozen=True)
 class Site:
     """A running example site."""
 
     url: str
     port: int
-    environment: dict[str, str]
-    command: list[str]
-    log: IO[bytes] | None
-    process: subprocess.Popen[bytes]
-
-    def kill(self) -> None:
-        """kill -9 the server and its workers."""
-        kill(self.process)
-
-    def restart(self) -> None:
-        """Start the server again at the same address, after `kill`."""
-        self.process = start(self.command, environment=self.environment, folder=ROOT, log=self.log)
-        wait_until_it_answers(self)
+    parts: Parts
+    outside: Sink | None
+    """Where its mail and webhooks go, in the production topology."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,41 +73,63 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def serve(options: argparse.Namespace, stack: contextlib.ExitStack) -> int:
-    environment = full_environment(stack) if options.full else {}
+    """Run until Ctrl-C, or until a part ends by itself: then all of it does."""
+    servers, environment = start_servers(stack) if options.full else ({}, {})
     workers = options.workers or (max(2, os.cpu_count() or 2) if options.full else 1)
+    port = free_port(options.port)
     running = stack.enter_context(
-        site(environment, host=options.host, port=free_port(options.port), workers=workers)
+        site(environment, host=options.host, port=port, workers=workers, full=options.full)
     )
-    welcome(running, workers, environment)
-    return running.process.wait()
+    welcome(running, workers)
+    ended = wait_for_end(servers | running.parts)
+    print(f"\n{ended}: stopping the rest.", file=sys.stderr)
+    return 1
 
 
-def full_environment(stack: contextlib.ExitStack) -> dict[str, str]:
-    """Start the servers of the production topology. Their data go with them."""
+def start_servers(stack: contextlib.ExitStack) -> tuple[Parts, dict[str, str]]:
+    """Start PostgreSQL and Valkey. Their data go with them."""
     from tools.services import postgres, valkey  # not installed with the smaller set
 
     database = stack.enter_context(postgres())
     broker = stack.enter_context(valkey())
+    assert database.process is not None
+    assert broker.process is not None
     print(f"PostgreSQL on port {database.port}, Valkey on port {broker.port} (data are temporary)")
-    return {"CLARION_DB": database.url, "CLARION_BROKER": broker.url}
+    return (
+        {"PostgreSQL": database.process, "Valkey": broker.process},
+        {"CLARION_DB": database.url, "CLARION_BROKER": broker.url},
+    )
 
 
-def welcome(running: Site, workers: int, environment: dict[str, str]) -> None:
-    database = "PostgreSQL" if environment else "SQLite (var/)"
-    print(f"\n  The school is open:  {running.url}\n")
+def welcome(running: Site, workers: int) -> None:
+    print(f"\n  The school is open:      {running.url}")
+    if running.outside is not None:
+        print(f"  What leaves the school:  {running.outside.url}")
+    print()
     for role, name in LOGINS.items():
         print(f"  {role:<9} {name:<6} password {PASSWORD}")
-    print("\n  Sign in as two of them in two browsers; ada sends at /send/.")
-    print(f"  {database}, {workers} server process(es). Stop with Ctrl-C.\n", flush=True)
+    print("\n  Sign in as two of them in two browsers; ada sends at /send/ and /class-book/.")
+    beside = "SQLite and mail in var/" if running.outside is None else "Celery's worker and beat"
+    print(f"  {workers} web process(es), {beside}. Stop with Ctrl-C.\n", flush=True)
+
+
+def wait_for_end(parts: Mapping[str, subprocess.Popen[bytes]]) -> str:
+    """Wait until one of them ends, and say which."""
+    while True:
+        for name, process in parts.items():
+            if process.poll() is not None:
+                return f"{name} ended with code {process.returncode}"
+        time.sleep(0.2)
 
 
 @contextmanager
 def site(
-    environment: dict[str, str],
+    environment: Mapping[str, str],
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     workers: int = 1,
+    full: bool = False,
     log: IO[bytes] | None = None,
 ) -> Iterator[Site]:
     """A migrated, seeded, answering example site; stopped at the end.
@@ -115,30 +137,85 @@ def site(
     Args:
         environment: added to ours: `CLARION_DB`, `CLARION_BROKER`, ...
         port: 0 for any free one.
-        log: where the server writes; None is our own output.
+        workers: web processes.
+        full: Celery does what outlives a request, and mail and webhooks go to a sink. Needs a
+            Valkey in `CLARION_BROKER`.
+        log: where the processes write; None is our own output.
 
     Raises:
         Unavailable: it doesn't start.
     """
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
-    manage(environment, "migrate", "--verbosity", "0")
-    manage(environment, "seed")
     port = port or free_port()
-    command = server_command(host, port, workers)
-    process = start(command, environment=environment, folder=ROOT, log=log)
-    running = Site(f"http://{host}:{port}/", port, environment, command, log, process)
-    try:
-        wait_until_it_answers(running)
-        yield running
-    finally:
-        stop(running.process)
+    url = f"http://{host}:{port}/"
+    defaults = {"PYTHONUNBUFFERED": "1", "CLARION_SITE": url.rstrip("/")}
+    environment = defaults | os.environ | dict(environment)
+    with contextlib.ExitStack() as stack:
+        outside = stack.enter_context(sink()) if full else None
+        if outside is not None:
+            environment |= production(outside)
+        manage(environment, "migrate", "--verbosity", "0")
+        manage(environment, "seed")
+        if outside is not None:
+            connect(environment, outside)
+        commands = stack.enter_context(celery_commands()) if full else {}
+        commands |= {WEB: server_command(host, port, workers)}
+        parts = {}
+        for name, command in commands.items():  # what takes requests stops first
+            parts[name] = start(command, environment=environment, folder=EXAMPLE, log=log)
+            stack.callback(stop, parts[name])
+        wait_until_it_answers(parts[WEB], port)
+        yield Site(url, port, parts, outside)
 
 
-def manage(environment: dict[str, str], *arguments: str) -> None:
-    """Run a management command of the example. Raise `Unavailable` when it fails."""
+def sink() -> contextlib.AbstractContextManager[Sink]:
+    from tools.sink import sink  # not installed with the smaller set
+
+    return sink()
+
+
+def production(outside: Sink) -> dict[str, str]:
+    """What makes the settings of the site those of the production topology."""
+    return {
+        "CLARION_RUNNER": "celery",
+        "CLARION_MAIL": outside.smtp,
+        "CLARION_LOCAL": "1",
+    }
+
+
+def connect(environment: Mapping[str, str], outside: Sink) -> None:
+    """Have the site send webhooks to the sink, and what Sam is pushed."""
+    device = [outside.device.endpoint, *outside.device.keys.values()]
+    said = manage(environment, "connect", outside.webhook, "sam", *device, quiet=True)
+    answer = json.loads(said)
+    outside.secret, outside.device.application_key = answer["secret"], answer["key"]
+
+
+def manage(environment: Mapping[str, str], *arguments: str, quiet: bool = False) -> str:
+    """Run a management command of the example. Returns what it said, if `quiet`.
+
+    Raises:
+        Unavailable: it failed.
+    """
     command = [sys.executable, str(EXAMPLE / "manage.py"), *arguments]
-    if subprocess.run(command, env=environment, cwd=ROOT).returncode != 0:
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE if quiet else None
+    )
+    if done.returncode != 0:
         raise Unavailable(f"manage.py {arguments[0]} failed")
+    return (done.stdout or "").strip()
+
+
+@contextmanager
+def celery_commands() -> Iterator[dict[str, list[str]]]:
+    """What runs beside the web processes, by name."""
+    celery = [sys.executable, "-m", "celery", "--quiet", "--app", "config.celery"]
+    quietly = ["--loglevel", "warning"]
+    with tempfile.TemporaryDirectory(prefix="clarion-beat-") as folder:
+        schedule = str(Path(folder) / "schedule")
+        yield {
+            "Celery's worker": [*celery, "worker", *quietly, "--pool", "threads", "-c", "4"],
+            "Celery's beat": [*celery, "beat", *quietly, "--schedule", schedule],
+        }
 
 
 def server_command(host: str, port: int, workers: int) -> list[str]:
@@ -151,13 +228,13 @@ def server_command(host: str, port: int, workers: int) -> list[str]:
     ]  # fmt: skip
 
 
-def wait_until_it_answers(running: Site) -> None:
+def wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        if running.process.poll() is not None:
-            raise Unavailable(f"the server ended with code {running.process.returncode}")
+        if server.poll() is not None:
+            raise Unavailable(f"the server ended with code {server.returncode}")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/login/", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/login/", timeout=5):
                 return
         except urllib.error.HTTPError as error:
             raise Unavailable(f"GET /login/ answered {error.code}") from error

@@ -11,6 +11,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -35,9 +37,13 @@ class Visitor:
         with self._opener.open(self.url + path, timeout=30) as answer:
             return str(answer.read().decode())
 
-    def post(self, path: str, **fields: str) -> str:
-        """Fill in the form at `path` and send it; the address of the page that follows."""
-        self.get(path)  # sets the CSRF cookie, as the form would
+    def post(self, path: str, *, page: str | None = None, **fields: str) -> str:
+        """Fill in the form that is sent to `path`; the address of the page that follows.
+
+        Args:
+            page: where the form is, if not at `path` itself.
+        """
+        self.get(path if page is None else page)  # sets the CSRF cookie, as the form would
         fields["csrfmiddlewaretoken"] = self._cookie("csrftoken")
         request = urllib.request.Request(
             self.url + path,
@@ -57,14 +63,14 @@ class Visitor:
         """A tab that is open on some page of the site: its WebSocket, greeted."""
         origin = self.url.rstrip("/")
         pairs = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
-        socket = connect(
+        opening = connect(
             origin.replace("http", "ws", 1) + "/" + SOCKET_PATH,
             origin=origin,  # type: ignore[arg-type]
             subprotocols=[PROTOCOL],  # type: ignore[list-item]
             additional_headers={"Cookie": pairs},
             compression=None,
         )
-        return Tab(socket)
+        return Tab(opening)
 
     def _cookie(self, name: str) -> str:
         return next((cookie.value or "" for cookie in self.cookies if cookie.name == name), "")
@@ -73,8 +79,9 @@ class Visitor:
 class Tab:
     """A WebSocket of protocol clarion.v1. A thread notes when each frame arrives."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, opening: AbstractContextManager[ClientConnection]) -> None:
+        self._open = contextlib.ExitStack()
+        self.socket = self._open.enter_context(opening)
         self.arrived_at = 0.0  # of the frame that was returned last, by time.perf_counter()
         self._frames: queue.SimpleQueue[tuple[float, dict[str, Any]]] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -86,7 +93,7 @@ class Tab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType
     ) -> None:
-        self.socket.close()
+        self._open.close()
 
     def send(self, **frame: Any) -> None:
         self.socket.send(json.dumps(frame))
@@ -129,3 +136,40 @@ class Tab:
             while True:
                 frame = json.loads(self.socket.recv())
                 self._frames.put((time.perf_counter(), frame))
+
+
+class Watcher:
+    """Somebody who looks at what the sink at `url` got."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def mail(self, *, to: str, saying: str, timeout: float = 20.0) -> dict[str, Any]:
+        """The newest mail to `to` with `saying` in its text. Raise `TimeoutError`."""
+        return self._wait(
+            "mails", lambda mail: to in mail["to"] and saying in mail["text"], timeout
+        )
+
+    def webhook(self, *, of: str, timeout: float = 20.0) -> dict[str, Any]:
+        """The newest webhook of the type `of`. Raise `TimeoutError`."""
+        return self._wait("webhooks", lambda hook: hook["type"] == of, timeout)
+
+    def push(self, *, saying: str, timeout: float = 20.0) -> dict[str, Any]:
+        """The newest push message with `saying` in its title. Raise `TimeoutError`."""
+        return self._wait("pushes", lambda push: saying in push["title"], timeout)
+
+    def all(self) -> dict[str, list[dict[str, Any]]]:
+        """Everything that arrived, newest first: "mails", "webhooks" and "pushes"."""
+        with urllib.request.urlopen(self.url + "api/", timeout=10) as answer:
+            return dict(json.load(answer))
+
+    def _wait(
+        self, kind: str, fits: Callable[[dict[str, Any]], bool], timeout: float
+    ) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for found in self.all()[kind]:
+                if fits(found):
+                    return found
+            time.sleep(0.02)
+        raise TimeoutError(f"none of the {kind} that arrived is the expected one")

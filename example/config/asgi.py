@@ -1,4 +1,4 @@
-"""`uvicorn config.asgi:application --app-dir example`"""
+"""`uvicorn config.asgi:application --app-dir example --ws clarion.realtime.gateway:Gateway`"""
 
 import os
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,15 +26,18 @@ def words(name: str, default: list[str]) -> list[str]:
 
 def secret_key(file: Path) -> str:
     """SECRET_KEY from the environment, or the one in `file`, which is made at the first start."""
-    if given := os.environ.get("SECRET_KEY"):
-        return given
+    return os.environ.get("SECRET_KEY") or kept(file, get_random_secret_key)
+
+
+def kept(file: Path, make: Callable[[], str]) -> str:
+    """The secret in `file`; it is made at the first start, and nobody else can read it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         created = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
     except FileExistsError:
         return file.read_text(encoding="ascii")
     with os.fdopen(created, "w", encoding="ascii") as new:
-        new.write(get_random_secret_key())
+        new.write(make())
     return file.read_text(encoding="ascii")
 
 

@@ -17,11 +17,12 @@ POLICY = (
     "font-src 'self'",
     "connect-src 'self'",
     "manifest-src 'self'",
+    "worker-src 'self'",
     "base-uri 'none'",
     "form-action 'self'",
     "frame-ancestors 'none'",
 )
-TRUSTED_TYPES = ("require-trusted-types-for 'script'",)
+TRUSTED_TYPES = ("require-trusted-types-for 'script'", "trusted-types clarion")
 
 
 class ContentSecurityPolicy(MiddlewareMixin):

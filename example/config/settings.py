@@ -2,6 +2,10 @@
 
 CLARION_DB       sqlite:///path (default: var/school.sqlite3) or postgres://user:password@host:port/name
 CLARION_BROKER   redis://host:port/0; default: what reaches this one process
+CLARION_RUNNER   embedded (default), worker or celery: who does what outlives a request
+CLARION_MAIL     smtp://host:port or file:///path/to/folder; default: files in var/mail
+CLARION_SITE     address that links in mails begin with; default: http://localhost:8000
+CLARION_LOCAL    1 where webhooks and pushes may go to this machine, and without TLS
 CLARION_DEBUG    1 (default) or 0
 CLARION_HOSTS    host names it answers to, with commas; default: this machine
 CLARION_HTTPS    1 where it is served over https only: cookies then never travel without it
@@ -11,7 +15,10 @@ SECRET_KEY       default: one that is made at the first start and kept in var/
 import os
 from pathlib import Path
 
+import django
+
 from config.environment import database, flag, secret_key, sqlite, words
+from config.outward import channels, email_settings, mailer
 
 ROOT = Path(__file__).resolve().parents[2]
 VAR = ROOT / "var"
@@ -65,7 +72,20 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CLARION = {"BROKER": os.environ.get("CLARION_BROKER") or None}
+CLARION = {
+    "BROKER": os.environ.get("CLARION_BROKER") or None,
+    "RUNNER": os.environ.get("CLARION_RUNNER") or "embedded",
+    "SITE_URL": os.environ.get("CLARION_SITE") or "http://localhost:8000",
+    "RECIPIENT_ROLE": "role",
+    "CHANNELS": channels(VAR, local=flag("CLARION_LOCAL", default=False)),
+}
+
+MAIL = mailer(os.environ.get("CLARION_MAIL") or (VAR / "mail").as_uri())
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": MAIL}
+else:
+    vars().update(email_settings(MAIL))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = "Willowbrook School <office@school.example>"
 
 AUTH_USER_MODEL = "school.User"
 AUTH_PASSWORD_VALIDATORS = [

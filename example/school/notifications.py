@@ -10,19 +10,24 @@ from django.urls import reverse
 from django.utils.formats import date_format
 
 from clarion import Action, Content, Level, NotificationType, register
+from clarion.routes import READ, email, inbox, webhook, webpush
 from school import audiences  # noqa: F401 - their names are known from here on
 
 if TYPE_CHECKING:
     from clarion.models import Event
 
+PROGRAMS = webhook(default="off")  # nobody's but of those who asked: see `manage.py connect`
+
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class NoticePosted(NotificationType):
-    """A teacher tells a person, a role, a class or everyone something. The target is the notice."""
+    """A teacher tells somebody something; a mail follows for whom it waits unread. The target is
+    the notice."""
 
     type = "notice.posted"
     category = "notices"
+    channels = [inbox(), email(after="15m", unless=READ), PROGRAMS]
     example = {"title": "Museum on Friday", "body": "Please bring lunch and a rain jacket."}
 
     title: str
@@ -41,10 +46,11 @@ class NoticePosted(NotificationType):
 @register
 @dataclass(frozen=True, kw_only=True)
 class AssignmentGiven(NotificationType):
-    """A class got something to do."""
+    """A class got something to do: on the phone at once, by mail in the digest of the day."""
 
     type = "assignment.given"
     category = "assignments"
+    channels = [inbox(), webpush(), email(default="digest"), PROGRAMS]
     example = {"subject": "Mathematics", "title": "Fractions, page 12", "due": "2026-01-16"}
 
     subject: str
@@ -59,11 +65,12 @@ class AssignmentGiven(NotificationType):
 @register
 @dataclass(frozen=True, kw_only=True)
 class GradePosted(NotificationType):
-    """A piece of work was marked. Several in a row are one line with a count."""
+    """A piece of work was marked. The grades of an hour make one mail."""
 
     type = "grade.posted"
     category = "grades"
     level = Level.SUCCESS
+    channels = [inbox(), email(batch="1h"), PROGRAMS]
     example = {"subject": "Biology", "grade": "A"}
 
     subject: str
@@ -79,12 +86,13 @@ class GradePosted(NotificationType):
 @register
 @dataclass(frozen=True, kw_only=True)
 class AbsenceNoted(NotificationType):
-    """A child was missed in class. For the guardians."""
+    """A child was missed in class. The guardians are told at once, by mail too, come what may."""
 
     type = "absence.noted"
     category = "absences"
     level = Level.WARNING
     required = True
+    channels = [inbox(), email(), PROGRAMS]
     example = {"student": "Sam Okafor", "day": "2026-01-12"}
 
     student: str

@@ -14,9 +14,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from clarion import inbox
+from clarion import inbox, outbox
+from clarion.models import Delivery
+from school.classbook import ENTRIES, Entry
 from school.demo.people import ACCOUNTS, PASSWORD
 from school.forms import SendForm
 from school.models import Notice, SchoolClass, User
@@ -56,11 +59,19 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "latest": inbox.page(request.user, limit=LATEST).items,
         "latest_most": LATEST,
+        "mail_waiting": _mail_waiting(request.user),
         **_OWN_PART[request.user.role](request.user),
     }
     if request.user.is_staff:
         context["numbers"] = _numbers()
     return render(request, "school/home.html", context)
+
+
+def _mail_waiting(user: User) -> int:
+    """How many notifications wait for the end of a batch or the next digest."""
+    rows = Delivery.objects.filter(recipient=user, channel="email", outcome="pending")
+    later = Q(due_at__gt=timezone.now()) | Q(leader__due_at__gt=timezone.now())
+    return rows.filter(later).exclude(window="").count()
 
 
 def _of_student(student: User) -> dict[str, Any]:
@@ -159,4 +170,37 @@ def take_back_notice(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Notice.objects.select_related("event"), pk=pk, author=request.user)
     take_back(found)
     messages.success(request, f"“{found.title}” was taken back. It is gone from every inbox.")
+    return redirect("home")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@teachers_only
+def class_book(request: HttpRequest, name: str = "") -> HttpResponse:
+    """Write into the class book: its pages are all shown, and one is posted."""
+    pages = {entry.name: entry() for entry in ENTRIES.values()}
+    if request.method != "POST":
+        return _class_book_page(request, pages)
+    if name not in ENTRIES:
+        raise Http404
+    entry = pages[name] = ENTRIES[name](request.POST)
+    if not entry.is_valid():
+        return _class_book_page(request, pages, status=400)
+    messages.success(
+        request, f"Written into the class book, and told to {entry.write(request.user)}."
+    )
+    return redirect("class-book")
+
+
+def _class_book_page(
+    request: HttpRequest, pages: dict[str, Entry], status: int = 200
+) -> HttpResponse:
+    return render(request, "school/class-book.html", {"pages": pages.values()}, status=status)
+
+
+@require_POST
+@login_required
+def mail_now(request: HttpRequest) -> HttpResponse:
+    """What waits for a digest or the end of a batch goes out at once."""
+    outbox.flush(request.user, channel="email")
+    messages.success(request, "What waited is on its way to your mailbox.")
     return redirect("home")

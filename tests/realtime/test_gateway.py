@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -15,7 +18,7 @@ from websockets.protocol import Protocol, Side
 from websockets.sync.client import connect
 
 from clarion import notify, toast
-from clarion.realtime.gateway import FRAMES
+from clarion.realtime.gateway.protocol import FRAMES
 from tests.realtime.conftest import GATEWAY, Site, session_cookie
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -281,3 +284,12 @@ def test_other_paths_are_served_by_the_application(echoing: Site) -> None:
 
         assert other.recv(5) == "hello"
     assert other.close_code == 4321
+
+
+def test_uvicorn_may_load_it_before_the_site_set_up_django():
+    program = f"from uvicorn.importer import import_from_string as load; load({GATEWAY!r})"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": ""}
+
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -19,7 +19,7 @@ from django.conf import settings
 NEED = {
     "clarion.realtime.brokers.redis": {"redis"},
     "clarion.realtime.brokers.layer": {"channels"},
-    "clarion.realtime.gateway": {"uvicorn", "websockets"},
+    "clarion.realtime.gateway.protocol": {"uvicorn", "websockets"},
     "clarion.routing": {"channels"},
 }
 

@@ -37,8 +37,12 @@ class SchoolTestCase(TestCase):
 
     @staticmethod
     def person(username: str, role: str, **more: Any) -> User:
-        names = {"first_name": username.title(), "last_name": "Test"}
-        return User.objects.create_user(username, password=PASSWORD, role=role, **names, **more)
+        facts = {
+            "first_name": username.title(),
+            "last_name": "Test",
+            "email": f"{username}@school.example",
+        }
+        return User.objects.create_user(username, password=PASSWORD, role=role, **facts, **more)
 
     @staticmethod
     def school_class(name: str, teacher: User, students: list[User]) -> SchoolClass:
@@ -51,6 +55,12 @@ class SchoolTestCase(TestCase):
         self.client.force_login(author)
         with self.captureOnCommitCallbacks(execute=True):
             return self.client.post(reverse("send"), {"title": "Hello", **fields})
+
+    def write(self, teacher: User, page: str, **fields: Any) -> HttpResponse:
+        """Write into the class book, and let what was committed be delivered."""
+        self.client.force_login(teacher)
+        with self.captureOnCommitCallbacks(execute=True):
+            return self.client.post(reverse("class-book-entry", args=[page]), fields)
 
     def who_got_it(self) -> set[str]:
         rows = Notification.objects.filter(event__type="notice.posted")

@@ -11,13 +11,16 @@ from pathlib import Path
 from unittest import mock
 
 from config.environment import database, secret_key
+from config.outward import email_settings, mailer
+from django.conf import settings
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.test import SimpleTestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 
 from clarion import inbox
-from clarion.models import Event, Inbox, Notification
+from clarion.models import Delivery, Event, Inbox, Notification
 from school.demo.people import ACCOUNTS, CLASS_SIZE, PASSWORD
 from school.models import Guardianship, Notice, SchoolClass, User
 from school.tests.base import QUICK
@@ -61,6 +64,14 @@ class Seed(TransactionTestCase):
         assert rows.filter(read_at=None).exists()
         assert rows.exclude(read_at=None).exists()
         call_command("clarion_verify", stdout=StringIO())  # exits where a counter is wrong
+
+    def test_the_past_is_mailed_to_nobody(self) -> None:
+        with override_settings(CLARION={**settings.CLARION, "CHANNELS": {"email": {}}}):
+            self.seed()
+
+        assert mail.outbox == []
+        assert not Delivery.objects.filter(channel="email").exists()
+        assert not User.objects.exclude(email__endswith="@school.example").exists()
 
     def test_a_second_run_changes_nothing(self) -> None:
         self.seed()
@@ -122,3 +133,24 @@ class Environment(SimpleTestCase):
 
             assert len(first) >= 50
             assert secret_key(file) == first
+
+    def test_a_mail_server_is_named_by_a_url(self) -> None:
+        named = mailer("smtp://ada:p%40ss@mail.example:2525")
+
+        assert named["BACKEND"] == "django.core.mail.backends.smtp.EmailBackend"
+        older = email_settings(named)
+        assert (older["EMAIL_HOST"], older["EMAIL_PORT"]) == ("mail.example", 2525)
+        assert (older["EMAIL_HOST_USER"], older["EMAIL_HOST_PASSWORD"]) == ("ada", "p@ss")
+
+    def test_mail_can_go_to_files(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            named = mailer(Path(folder).as_uri())
+
+        assert named["BACKEND"] == "django.core.mail.backends.filebased.EmailBackend"
+        assert Path(named["OPTIONS"]["file_path"]) == Path(folder)
+
+    def test_another_kind_of_mail_is_refused_without_its_password(self) -> None:
+        with self.assertRaisesMessage(ImproperlyConfigured, "use smtp://host:port") as caught:
+            mailer("pigeon://ada:sesame@mail.example")
+
+        assert "sesame" not in str(caught.exception)

@@ -1,8 +1,8 @@
-"""A WebSocket protocol for uvicorn: `uvicorn --ws clarion.realtime.gateway:Gateway site.asgi:...`.
+"""A WebSocket connection as uvicorn's HTTP protocol gives it away, without an ASGI conversation.
 
-It serves WEBSOCKET_PATH without an ASGI conversation. A frame is made once for everybody and then
-only written, an open connection has no task and no parser, and what it costs is a fraction. Other
-paths get uvicorn's own protocol; hub, stream and answers are those of `clarion.realtime.websocket`.
+A frame is made once for everybody and then only written, an open connection has no task and no
+parser, and what it costs is a fraction. Other paths get uvicorn's own protocol; hub, stream and
+answers are those of `clarion.realtime.websocket`.
 
 RFC 6455; what clients send is parsed by `websockets`.
 """
@@ -77,7 +77,7 @@ def _close_frame(code: int) -> bytes:
     return Frame(Opcode.CLOSE, Close(code, "").serialize()).serialize(mask=False)
 
 
-class Gateway(asyncio.Protocol):
+class GatewayProtocol(asyncio.Protocol):
     """One connection, given by uvicorn's HTTP protocol when a client asks for a WebSocket."""
 
     __slots__ = (
