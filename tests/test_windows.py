@@ -499,3 +499,25 @@ def test_a_window_survives_a_type_that_is_gone(alice, clock):
 
     assert sent() == [["Grade A", "Grade B"]]
     assert not Delivery.objects.filter(outcome="pending").exists()
+
+
+def test_what_is_one_row_on_screen_is_one_entry_in_a_batch(alice, clock):
+    for text in "ABC":
+        notify(Batched(grade=text), to=alice, collapse="grades")
+    grade(alice, "D")
+
+    clock.forward(hours=1)
+
+    [envelope] = memory.sent
+    assert sent() == [["Grade C", "Grade D"]]
+    assert [entry.count for entry in envelope.entries] == [3, 1]
+    assert set(rows()) == {("delivered", "delivered")}
+
+
+def test_a_batch_of_one_row_on_screen_is_a_single(alice, clock):
+    for text in "AB":
+        notify(Batched(grade=text), to=alice, collapse="grades")
+
+    clock.forward(hours=1)
+
+    assert [(envelope.kind, envelope.count) for envelope in memory.sent] == [("single", 1)]

@@ -343,4 +343,7 @@ def flush(recipient: Any = None, *, channel: str | None = None, window: str | No
     if window is not None:
         rows = rows.filter(window=window)
     flushed = Concat(Value(FLUSHED), F("window"))
-    return rows.exclude(window__startswith=FLUSHED).update(due_at=timezone.now(), window=flushed)
+    closed = rows.exclude(window__startswith=FLUSHED).update(due_at=timezone.now(), window=flushed)
+    if closed:
+        transaction.on_commit(runner.wake, robust=True)
+    return closed

@@ -124,8 +124,8 @@ def seal(
     language = None
     if leader.recipient is not None and items.speaks():
         language = items.language_of(leader.recipient)
-    rows = parcel.rows[-SHOWN:]
-    entries = [_entry(parcel, row, language, zone, made) for row in rows]
+    rows = parcel.distinct()
+    entries = [_entry(parcel, row, language, zone, made) for row in rows[-SHOWN:]]
     return Envelope(
         id=f"{leader.pk}" + (f"-{address.endpoint}" if address.endpoint else ""),
         channel=channel.alias,
@@ -136,7 +136,7 @@ def seal(
         zone=zone,
         kind=parcel.kind,
         attempt=leader.attempts,
-        total=len(parcel.rows),
+        total=len(rows),
     )
 
 

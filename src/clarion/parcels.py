@@ -61,10 +61,15 @@ class Parcel:
 
     @property
     def kind(self) -> str:
-        if len(self.rows) < 2:
+        if len(self.distinct()) < 2:
             return "single"
         name = self.leader.window.removeprefix(deliveries.FLUSHED).partition(":")[0]
         return name if name in ("batch", "digest", "quiet") else "burst"
+
+    def distinct(self) -> list[Delivery]:
+        """The rows, and of those that were collapsed into one on screen the last alone."""
+        kept = {row.notification_id or -row.pk: row for row in self.rows}
+        return list(kept.values())
 
 
 def gather(leaders: Sequence[Delivery]) -> list[Parcel]:
