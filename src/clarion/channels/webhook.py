@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from clarion import reach
 from clarion.channels import guard
-from clarion.channels.base import Channel, Entry, Envelope, Receipt
+from clarion.channels.base import Channel, Entry, Envelope, Preview, Receipt
 from clarion.exceptions import EndpointGone, PermanentFailure, TransientFailure
 from clarion.models import Endpoint
 
@@ -50,6 +50,7 @@ class WebhookChannel(Channel):
         2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR,
     )  # fmt: skip
     gathers: ClassVar[bool] = False
+    retire_after: ClassVar[timedelta | None] = timedelta(days=5)
     parallel: ClassVar[int] = 8
 
     def check_address(self, address: str) -> str:
@@ -76,6 +77,11 @@ class WebhookChannel(Channel):
             schemes=self._schemes,
         )
         return _receipt(envelope, answer)
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """The body, with its lines broken."""
+        message = json.loads(body_of(envelope))
+        return Preview(kind="json", body=json.dumps(message, indent=2, ensure_ascii=False))
 
 
 def _headers(message: str, now: datetime, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:

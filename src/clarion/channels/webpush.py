@@ -25,7 +25,7 @@ from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
 from clarion.channels import guard
-from clarion.channels.base import Channel, Entry, Envelope, Receipt
+from clarion.channels.base import Channel, Entry, Envelope, Preview, Receipt
 from clarion.channels.encryption import PLAINTEXT_LIMIT, Keys, Vapid, encode, encrypt
 from clarion.conf import settings
 from clarion.exceptions import EndpointGone, InvalidAddress, PermanentFailure, TransientFailure
@@ -66,7 +66,6 @@ class WebPushChannel(Channel):
     """Also plain HTTP and addresses of the own network: for a push service on your desk."""
 
     parallel: ClassVar[int] = 8
-    gathers: ClassVar[bool] = False
     waits: ClassVar[Sequence[timedelta]] = tuple(
         timedelta(seconds=s) for s in (15, 60, 300, 1800, 7200)
     )
@@ -124,6 +123,13 @@ class WebPushChannel(Channel):
         if answer.status == 413 and len(messages) > 1:
             answer = self._post(envelope, messages[-1])
         return _receipt(answer, urlsplit(envelope.address.value).hostname or "")
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """The message as the browser reads it, when it is decrypted."""
+        message = json.loads(_messages(envelope, private=self.private, icon=self.icon)[0])
+        title = message["notification"]["title"]
+        text = json.dumps(message, indent=2, ensure_ascii=False)
+        return Preview(kind="json", subject=title, body=text)
 
     def _post(self, envelope: Envelope, message: bytes) -> guard.Answer:
         try:
