@@ -267,7 +267,8 @@ def test_repeats_with_a_collapse_key_share_one_live_row(alice, bob, carol):
     notify(Commented(excerpt="two"), to=alice, actor=carol, collapse="article:1")
 
     first, second = inbox.page(alice).items
-    assert (first["title"], first["count"], first["body"]) == ("carol and 1 other commented (2)", 2, "two")
+    assert first["title"] == "carol and 1 other commented (2)"
+    assert (first["count"], first["body"]) == (2, "two")
     assert (first["read"], first["seen"]) == (False, False)
     assert second["title"] == "Something else"
     assert inbox.counts(alice) == inbox.Counts(1, 1)

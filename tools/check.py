@@ -35,7 +35,8 @@ CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 #: The line of a tool's output that says how it went.
 CLOSING = re.compile(
     r"^=*\s*(\d+ (?:passed|failed|skipped|deselected|error).*?)\s*=*$"  # pytest
-    r"|^((?:bundle|wheel|extras|smoke|Success): .+|Found \d+ error.*|\d+ files? .+|Ran \d+ .+)$"
+    r"|^((?:bundle|mjml|wheel|extras|smoke|Success): .+|Found \d+ error.*|\d+ files? .+"
+    r"|Ran \d+ .+)$"
 )
 BOTH_SERVERS = "CLARION_DB and CLARION_BROKER"
 
@@ -86,6 +87,10 @@ STEPS = (
     Step(
         name="docs", about="links, examples, references", fast=True,
         command=(*PYTEST, "tests/test_docs.py"),
+    ),
+    Step(
+        name="mjml", about="mail templates are compiled", fast=True,
+        command=(PYTHON, "-m", "tools.mjml", "--check"),
     ),
     Step(
         name="bundle", about="size of the browser's files", fast=True,

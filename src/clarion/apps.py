@@ -9,6 +9,7 @@ class ClarionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from clarion import checks, receivers  # noqa: F401 - they register themselves
+        from clarion import checks, receivers, tracking  # noqa: F401 - they register themselves
 
+        tracking.connect()
         autodiscover_modules("notifications")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clarion.models import Event
 
 ANY = "*"
+NEVER = "never"  # unsubscribed from outside: nothing but `required` overrides it
 QUIET = "quiet"  # the window of what waited through quiet hours
 Choices = Mapping[tuple[str, str], str]
 """Explicit values by (scope, channel)."""
@@ -83,6 +84,10 @@ def decide(event: Event, route: Route, known: Known, *, required: bool) -> Decis
         return Decision(True, "required")
     if known.choices.get((ANY, route.channel)) == "off":
         return Decision(False, f"{route.channel} is switched off")
+    for scope in scopes(event):
+        if known.choices.get((scope, route.channel)) == NEVER:
+            what = "everything" if scope == ANY else scope
+            return Decision(False, f"unsubscribed from {what}")
     if known.stance == "mute":
         return Decision(False, "has muted what it is about")
     chosen = _chosen(event, route.channel, known.choices)

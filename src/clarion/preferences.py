@@ -133,7 +133,8 @@ def choose(
 
     Args:
         scope: "type:<name>", "category:<name>", or "*" for the whole channel.
-        value: "off", "instant" or "digest"; None forgets the choice, so that the defaults hold.
+        value: "off", "instant" or "digest"; "never" is "off" even for what they follow, as when
+            they unsubscribe by mail; None forgets the choice, so that the defaults hold.
         channel: "inbox" or an alias of CLARION['CHANNELS'].
         source: which surface changed it, for the record.
 
@@ -158,7 +159,7 @@ def _check_choice(scope: str, value: str | None, channel: str) -> None:
     if scope != ANY and (kind not in ("type", "category") or not name or len(scope) > 120):
         raise InvalidPreference(f"scope: {scope!r:.60} is not 'type:...', 'category:...' or '*'.")
     if value is not None and value not in Preference.Value.values:
-        raise InvalidPreference(f"value: {value!r:.60} is not off, instant or digest.")
+        raise InvalidPreference(f"value: {value!r:.60} is not off, instant, digest or never.")
     if value == "digest" and channel == INBOX:
         raise InvalidPreference("value: the inbox has no digest; use off or instant.")
     _check_channel(channel)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from clarion import pages, push, views
+from clarion import pages, push, unsubscribe_pages, views
 from clarion.realtime.sse import stream_view
 
 app_name = "clarion"
@@ -17,5 +17,6 @@ urlpatterns = [
     path("api/push/subscribe/", push.subscribe, name="subscribe"),
     path("api/push/unsubscribe/", push.unsubscribe, name="unsubscribe"),
     path("worker.js", push.worker, name="worker"),
+    path("unsubscribe/<str:token>/", unsubscribe_pages.one_click, name="one_click"),
     path("stream/", stream_view, name="stream"),
 ]

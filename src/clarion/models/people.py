@@ -17,6 +17,7 @@ class Preference(models.Model):
         OFF = "off", _("Off")
         INSTANT = "instant", _("At once")
         DIGEST = "digest", _("Digest")
+        NEVER = "never", _("Unsubscribed")
 
     recipient = models.ForeignKey(
         settings.AUTH_USER_MODEL,
