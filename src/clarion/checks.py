@@ -13,6 +13,8 @@ from django.db import connections, router
 
 from clarion.conf import load, settings
 from clarion.models import Event
+from clarion.routes import INBOX
+from clarion.types import all_types
 
 Found = list[CheckMessage]
 
@@ -23,7 +25,7 @@ def check_settings(**_: Any) -> Found:
         load(getattr(django_settings, "CLARION", {}))
     except ImproperlyConfigured as error:
         return [Error(str(error), hint="See docs/reference/settings.md.", id="clarion.E001")]
-    return [*_check_runner(), *_check_broker()]
+    return [*_check_runner(), *_check_broker(), *_check_channels()]
 
 
 def _check_runner() -> Found:
@@ -32,8 +34,25 @@ def _check_runner() -> Found:
     try:
         runner._runner()
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint="Use 'embedded' or 'inline'.", id="clarion.E002")]
-    return []
+        hint = "Use 'embedded', 'worker', 'celery' or 'django_tasks'; see docs/howto/workers.md."
+        return [Error(str(error), hint=hint, id="clarion.E002")]
+    return _check_celery() if settings.RUNNER == "celery" else []
+
+
+def _check_celery() -> Found:
+    from celery import current_app
+
+    if current_app.conf.broker_write_url:
+        return []
+    return [
+        Caution(
+            "CLARION['RUNNER'] is 'celery', but no Celery app with a broker is loaded: workers "
+            "are never told.",
+            hint="Import your app in the project's __init__.py, as Celery's guide to Django says, "
+            "and set its broker_url.",
+            id="clarion.W009",
+        )
+    ]
 
 
 def _check_broker() -> Found:
@@ -45,6 +64,41 @@ def _check_broker() -> Found:
         hint = "Use 'memory', 'layer', a redis:// URL, or leave BROKER out."
         return [Error(str(error), hint=hint, id="clarion.E003")]
     return []
+
+
+def _check_channels() -> Found:
+    """What the types send by must be there, and whole."""
+    from clarion.channels import base
+
+    hint = "See docs/howto/channels.md for the options of each channel."
+    found: Found = [Error(fault, hint=hint, id="clarion.E006") for fault in base.check_all()]
+    for alias, names in sorted(_types_by_unknown_channel().items()):
+        found.append(
+            Caution(
+                f"CLARION['CHANNELS'] has no {alias!r}, which is a channel of {', '.join(names)}: "
+                "nothing is sent that way.",
+                hint=f"Add {alias!r} to CLARION['CHANNELS'], or take it out of their channels.",
+                id="clarion.W007",
+            )
+        )
+    if settings.CHANNELS and not settings.SITE_URL:
+        found.append(
+            Caution(
+                "CLARION['SITE_URL'] is empty: links that leave the site lead nowhere.",
+                hint="Set it to scheme and host, for instance 'https://school.example'.",
+                id="clarion.W008",
+            )
+        )
+    return found
+
+
+def _types_by_unknown_channel() -> dict[str, list[str]]:
+    known = {INBOX, *settings.CHANNELS}
+    found: dict[str, list[str]] = {}
+    for cls in all_types():
+        for alias in {route.channel for route in cls.routes()} - known:
+            found.setdefault(alias, []).append(cls.type)
+    return found
 
 
 @register("clarion")
@@ -127,10 +181,13 @@ def check_development_parts(**_: Any) -> Found:
             Caution(
                 f"CLARION['RUNNER'] is {settings.RUNNER!r}: background work shares the processes "
                 "that answer requests, and stops with them.",
-                hint="Fine for one process; for several run workers of their own.",
+                hint="Fine for one process; for several use 'worker', 'celery' or "
+                "'django_tasks', see docs/howto/workers.md.",
                 id="clarion.W004",
             )
         )
+    if settings.RUNNER in ("celery", "django_tasks"):
+        found += _check_tasks_leave_the_process()
     if _broker_stays_in_process():
         found.append(
             Caution(
@@ -141,6 +198,35 @@ def check_development_parts(**_: Any) -> Found:
             )
         )
     return found
+
+
+def _check_tasks_leave_the_process() -> Found:
+    reason = _why_no_worker_works()
+    if not reason:
+        return []
+    return [
+        Caution(
+            f"CLARION['RUNNER'] is {settings.RUNNER!r}, but {reason}.",
+            hint="Configure a broker or backend whose tasks are run by workers, or use the runner "
+            "'worker'.",
+            id="clarion.W010",
+        )
+    ]
+
+
+def _why_no_worker_works() -> str:
+    if settings.RUNNER == "celery":
+        from celery import current_app
+
+        if current_app.conf.task_always_eager:
+            return "task_always_eager runs its tasks in the process that commits"
+        is_in_memory = str(current_app.conf.broker_write_url).startswith("memory:")
+        return "its broker is in the memory of one process" if is_in_memory else ""
+    from clarion.runners.django_tasks import tasks
+
+    backend = type(tasks.task_backends["default"]).__name__
+    never = "never runs them" if backend == "DummyBackend" else "runs them where they are made"
+    return f"the task backend {never}" if backend in ("ImmediateBackend", "DummyBackend") else ""
 
 
 def _broker_stays_in_process() -> bool:

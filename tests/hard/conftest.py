@@ -58,6 +58,14 @@ def new_site(
     return {"database": _url(postgres, name), "people": people, "broker": valkey.url}
 
 
+@pytest.fixture
+def empty_database(postgres: Postgres, request: pytest.FixtureRequest) -> str:
+    """The URL of a database of its own."""
+    name = request.node.name[5:60]
+    _create(postgres, f'"{name}"')
+    return _url(postgres, name)
+
+
 def _create(postgres: Postgres, database: str) -> None:
     import psycopg
 

@@ -1,63 +1,48 @@
-"""A thread in the serving process: all that a site in one process needs.
+"""Threads in the serving process: all that a site in one process needs.
 
-Several processes may each have one; they share the work by claims in the database.
+Several processes may each have them; they share the work by claims in the database.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-
-from django.db import close_old_connections
+import atexit
 
 from clarion.conf import settings
 from clarion.runner import Runner
-from clarion.runners.work import sweep
+from clarion.runners import work
+from clarion.runners.loop import Loop
 
-logger = logging.getLogger("clarion")
-
-_PAUSE_AFTER_A_FAULT = 5.0  # seconds
+_PATIENCE = 5.0  # seconds that the end of the process waits for what is being sent
 
 
 class EmbeddedRunner(Runner):
-    """Wakes at once when told, and every SWEEP_INTERVAL for what other programs committed."""
+    """Wakes at once when told, and every SWEEP_INTERVAL for what other programs committed.
 
-    def __init__(self) -> None:
-        self._woken = threading.Event()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._forget) if hasattr(
-            os, "register_at_fork"
-        ) else None
+    A slow mail server holds up mail alone: what goes to screens has a thread of its own. Others
+    send, `senders` of them, where CLARION['CHANNELS'] names any channel.
+    """
+
+    def __init__(self, senders: int = 1) -> None:
+        self.events = Loop("clarion-events", work.look_for_events)
+        self.deliveries = [
+            Loop(f"clarion-deliveries-{number}", work.deliver)
+            for number in range(1, senders + 1 if settings.CHANNELS else 1)
+        ]
+        atexit.register(self.stop, _PATIENCE)
 
     def wake(self) -> None:
-        self.ensure()
-        self._woken.set()
+        for loop in self._loops():
+            loop.wake()
 
     def ensure(self) -> None:
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="clarion", daemon=True)
-                self._thread.start()
+        for loop in self._loops():
+            loop.start()
 
-    def _forget(self) -> None:
-        """A forked child has none of its parent's threads, and must not wait for its locks."""
-        self._woken, self._lock, self._thread = threading.Event(), threading.Lock(), None
+    def stop(self, timeout: float | None = None) -> None:
+        for loop in self._loops():
+            loop.stop()
+        for loop in self._loops():
+            loop.join(timeout)
 
-    def _run(self) -> None:
-        while True:
-            self._woken.wait(settings.SWEEP_INTERVAL)
-            self._woken.clear()
-            self._sweep()
-
-    def _sweep(self) -> None:
-        close_old_connections()
-        try:
-            while sweep():
-                continue
-        except Exception:  # a database that is away comes back
-            logger.exception("the sweep failed; it is tried again")
-            self._woken.wait(_PAUSE_AFTER_A_FAULT)
-        finally:
-            close_old_connections()
+    def _loops(self) -> list[Loop]:
+        return [self.events, *self.deliveries]

@@ -13,10 +13,10 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         crash.arm()
-        threading.Thread(target=_end_with_the_rig, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=end_with_the_rig, args=[os.getppid()], daemon=True).start()
 
 
-def _end_with_the_rig(rig: int) -> None:
+def end_with_the_rig(rig: int) -> None:
     """Nothing is left behind when the tests themselves are killed."""
     while os.getppid() == rig:
         time.sleep(1)
