@@ -24,7 +24,7 @@ class Settings:
     BROKER: str | None = None
     """Between processes: "memory", "layer[:alias]", "redis://...", a dotted path. None chooses."""
     RUNNER: str = "embedded"
-    """What does the work that outlives a request: "embedded", "inline", or a dotted path."""
+    """What does the work: "embedded", "worker", "celery", "django_tasks", "inline", or a path."""
     SHARDS: int = 64
     """Broker topics that recipients are spread over; more means less idle traffic per process."""
 
