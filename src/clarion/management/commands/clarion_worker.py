@@ -39,7 +39,8 @@ class Command(BaseCommand):
     def _serve(self, mine: EmbeddedRunner, *, quiet: bool) -> None:
         """Until the first signal; a second one ends the process at once."""
         with suppress(KeyboardInterrupt):
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            for number in (signal.SIGTERM, signal.SIGINT):  # shells have background jobs ignore one
+                signal.signal(number, signal.default_int_handler)
             mine.ensure()
             if (listener := worker.listener(mine.wake)) is not None:
                 listener.start()
