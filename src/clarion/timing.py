@@ -41,7 +41,7 @@ def quiet_until(moment: datetime, windows: Sequence[Window], zone: ZoneInfo) -> 
     Windows that touch are one. Where they leave no gap in a whole week, the end of the last.
     """
     end = moment
-    for _ in range(_WEEK_AND_A_BIT * max(1, len(windows))):
+    for _ in range(2 * _WEEK_AND_A_BIT * len(windows)):  # more than begin in that time
         ends = [stop for start, stop in _around(end, windows, zone) if start <= end < stop]
         if not ends or end - moment > _DAY * _WEEK_AND_A_BIT:
             break
