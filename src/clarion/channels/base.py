@@ -39,6 +39,7 @@ BACKENDS = {
     "webpush": "clarion.channels.webpush.WebPushChannel",
     "webhook": "clarion.channels.webhook.WebhookChannel",
     "apprise": "clarion.channels.apprise.AppriseChannel",
+    "service": "clarion.channels.apprise.ServiceChannel",
     "memory": "clarion.channels.memory.MemoryChannel",
 }
 
@@ -70,7 +71,7 @@ class Entry:
 class Address:
     """Where it goes: the text, and for stored endpoints the row's pk, secrets and other facts."""
 
-    value: str
+    value: str = field(repr=False)
     endpoint: int | None = None
     label: str = ""
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
