@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from clarion import pages, push, unsubscribe_pages, views
+from clarion import gallery, pages, push, unsubscribe_pages, views
 from clarion.realtime.sse import stream_view
 
 app_name = "clarion"
@@ -18,5 +18,6 @@ urlpatterns = [
     path("api/push/unsubscribe/", push.unsubscribe, name="unsubscribe"),
     path("worker.js", push.worker, name="worker"),
     path("unsubscribe/<str:token>/", unsubscribe_pages.one_click, name="one_click"),
+    path("gallery/", gallery.page, name="gallery"),
     path("stream/", stream_view, name="stream"),
 ]

@@ -25,7 +25,7 @@ from django.utils.encoding import punycode
 
 from clarion import unsubscribing
 from clarion.channels import letter, mailerrors
-from clarion.channels.base import Channel, Envelope, Receipt
+from clarion.channels.base import Channel, Envelope, Preview, Receipt
 from clarion.channels.mailer import HAS_MAILERS, Line, Mail
 from clarion.conf import settings
 from clarion.exceptions import InvalidAddress, PermanentFailure
@@ -97,6 +97,13 @@ class EmailChannel(Channel):
             raise failure from None
         return Receipt(reference=_reference(message), detail="taken by the mail server")
 
+    def preview(self, envelope: Envelope) -> Preview:
+        """The link to unsubscribe in it leads nowhere: it would be a key."""
+        link = f"{settings.SITE_URL}/#unsubscribe" if self._link(envelope) else ""
+        written = self._write(envelope, link)
+        kind = "html" if written.html else "text"
+        return Preview(kind=kind, subject=written.subject, body=written.text, html=written.html)
+
     # --- the message
 
     def _message(self, envelope: Envelope) -> Mail:
@@ -105,7 +112,7 @@ class EmailChannel(Channel):
         except InvalidAddress:
             raise PermanentFailure("the address is not a mail address") from None
         link = self._link(envelope)
-        written = self._write(envelope, link)
+        written = self._write(envelope, unsubscribing.url_of(link) if link else "")
         message = Mail(
             subject=written.subject,
             body=written.text,
@@ -120,12 +127,12 @@ class EmailChannel(Channel):
         message.tags = [_common(entry.type for entry in envelope.entries) or "digest"]
         return message
 
-    def _write(self, envelope: Envelope, link: unsubscribing.Link | None) -> letter.Letter:
+    def _write(self, envelope: Envelope, unsubscribe_url: str) -> letter.Letter:
         try:
             return letter.write(
                 envelope,
                 site_name=self.site_name or urlsplit(settings.SITE_URL).hostname or "",
-                unsubscribe_url=unsubscribing.url_of(link) if link else "",
+                unsubscribe_url=unsubscribe_url,
                 text_only=self.text_only,
             )
         except Exception:
