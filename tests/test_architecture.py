@@ -45,7 +45,6 @@ OPTIONAL = {
     "realtime.gateway.protocol": {"uvicorn", "websockets"},
     "routing": {"channels"},
     "runners.celery": {"celery"},
-    "testing": {"channels"},
 }
 #: Stand alone, beside what everybody reads; each is optional.
 APART = (

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from clarion.channels.base import Channel, Envelope, Receipt
 
 sent: list[Envelope] = []
-"""All that was sent in this process. `clarion.testing` empties it before each test."""
+"""All that was sent in this process. `clarion.testing.capture()` empties it."""
 
 
 @dataclass(frozen=True, kw_only=True)
