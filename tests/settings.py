@@ -1,12 +1,17 @@
 """Settings of the test suite. The environment says what to test against:
 
 CLARION_DB      sqlite (default), sqlite:///path, postgres://user:password@host:port/name, mysql://...
-CLARION_BROKER  memory (default) or redis://[:password@]host:port/0
+CLARION_BROKER  memory (default) or redis://[:password@]host:port/0; several, with blanks between,
+                for several processes of pytest: what one says, the others must not hear
 """
 
 import os
 
 from tests.databases import database
+
+if brokers := os.environ.get("CLARION_BROKER", "").split():
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    os.environ["CLARION_BROKER"] = brokers[worker % len(brokers)]
 
 SECRET_KEY = "only for tests"
 DEBUG = False

@@ -50,7 +50,7 @@ class Step:
     command: Sequence[str]
     fast: bool = False
     compat: bool = False
-    servers: bool = False  # runs with PostgreSQL and Valkey
+    servers: int = 0  # runs with PostgreSQL and so many Valkeys: one for each process of pytest
     mariadb: bool = False  # runs with MariaDB
     missing: Callable[[], str] = field(default=lambda: "")  # why it can't run here, if so
 
@@ -105,8 +105,12 @@ STEPS = (
         command=(*PYTEST, "-m", "slow and not (e2e or hard)"),
     ),
     Step(
-        name="servers", about="all tests on PostgreSQL and Valkey", compat=True, servers=True,
-        command=(*PYTEST, "-m", "not (e2e or hard)"),
+        name="servers", about="fast tests on PostgreSQL and Valkey", compat=True, servers=2,
+        command=(*PYTEST, "-n", "2", "-m", "not (slow or e2e or hard)"),
+    ),
+    Step(
+        name="servers-slow", about="slow tests on PostgreSQL and Valkey", servers=1,
+        command=(*PYTEST, "-m", "slow and not (e2e or hard)"),
     ),
     Step(
         name="mariadb", about="the engine on MariaDB", mariadb=True,
@@ -131,7 +135,7 @@ STEPS = (
         name="smoke", about="run.py --smoke", compat=True, command=(PYTHON, "-m", "tools.smoke")
     ),
     Step(
-        name="smoke-full", about="the same on PostgreSQL and Valkey", servers=True,
+        name="smoke-full", about="the same on PostgreSQL and Valkey", servers=1,
         command=(PYTHON, "-m", "tools.smoke"),
     ),
     Step(
@@ -193,7 +197,7 @@ def run(step: Step) -> Result:
 def surroundings(step: Step) -> AbstractContextManager[dict[str, str]]:
     """The servers that a step runs with, as environment variables."""
     if step.servers:
-        return servers()
+        return servers(step.servers)
     return mariadb() if step.mariadb else contextlib.nullcontext({})
 
 
@@ -209,7 +213,7 @@ def mariadb() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def servers() -> Iterator[dict[str, str]]:
+def servers(brokers: int = 1) -> Iterator[dict[str, str]]:
     """PostgreSQL and Valkey as environment variables: those that are named already, or our own.
 
     Raises:
@@ -222,8 +226,10 @@ def servers() -> Iterator[dict[str, str]]:
         from tools.services import postgres, valkey
     except ImportError as error:
         raise Unavailable(f"{error}; or name servers in {BOTH_SERVERS}") from error
-    with postgres(durable=False) as database, valkey() as broker:
-        yield {"CLARION_DB": database.url, "CLARION_BROKER": broker.url}
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(postgres(durable=False))
+        urls = [stack.enter_context(valkey()).url for _ in range(brokers)]
+        yield {"CLARION_DB": database.url, "CLARION_BROKER": " ".join(urls)}
 
 
 def stream(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:

@@ -21,7 +21,10 @@ from clarion.types import Level
 from tests import outward
 from tests.channels.receiver import HOST, http_server, raw_server, until_closed
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning"),  # Apprise imports it
+]
 
 CHAT = {"BACKEND": "apprise", "schemes": ["json"], "allow_private": True}
 SERVICE = "clarion.channels.apprise.ServiceChannel"
