@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.management.color import no_style
 from django.db import connection
+from django.test import TransactionTestCase
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -108,6 +111,29 @@ def chromium() -> str:
     need(path, "Chromium (apt install chromium fonts-dejavu)")
     assert path
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def emptied_quickly() -> Iterator[None]:
+    """After a test with commits, empty the tables that tests write to, and no more.
+
+    Django's own way also makes all content types and permissions anew, which takes longer than most
+    of our tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: _empty())
+        yield
+
+
+def _empty() -> None:
+    connection.ops.execute_sql_flush(_statements())
+
+
+@functools.cache
+def _statements() -> list[str]:
+    kept = {"django_content_type", "auth_permission", "django_migrations"}
+    tables = set(connection.introspection.django_table_names(include_views=False)) - kept
+    return connection.ops.sql_flush(no_style(), sorted(tables), allow_cascade=False)
 
 
 @pytest.fixture(scope="session")

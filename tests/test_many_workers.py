@@ -133,8 +133,11 @@ def test_preferences_that_change_while_digests_are_sent_lose_nothing(alice):
     preferences.choose(alice, "category:grades", "instant", "email")
     until_empty()
 
+    assert outbox.accounts()["email"] == {
+        "pending": 0, "delivered": 60, "skipped": 0, "failed": 0
+    }  # fmt: skip
     assert set(sent_events().values()) == {1}
-    assert len(sent_events()) == 60
+    assert sum(envelope.count for envelope in memory.sent) == 60  # it may show fewer: the newest
     accounted()
 
 

@@ -453,21 +453,22 @@ def test_a_number_that_was_registered_comes_before_the_one_of_the_model(make_use
     assert request.path.endswith("22222")
 
 
-@pytest.mark.parametrize("name", ["../../admin", "x?method=GET", "x#y", "a@b", "%2e%2e", "{x}"])
+@pytest.mark.parametrize("name", ["x#y", "a@b", "{x}", "a:b", "a=b", "#general"])
 def test_a_name_can_not_change_the_url(receiver, name):
     with site(chat=sms(receiver)):
-        channel = get_channel("chat")
-        try:
-            service = channel.service(name)
-        except InvalidAddress:
-            return
+        service = get_channel("chat").service(name)
 
     assert (service.host, service.port, service.method) == (HOST, receiver.port, "POST")
     assert unquote(service.fullpath) == f"/from/{name}"
-    assert service.fullpath.count("/") == 2
 
 
-@pytest.mark.parametrize("address", ["", "one two", "1,2", "1;2", "x" * 101, "a%20b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "one two", "1,2", "1;2", "x" * 101, "a%20b", "%2e%2e", "..", "../../admin", "a\\b",
+        "x?method=GET", "x&y",
+    ],
+)  # fmt: skip
 def test_what_is_no_number_and_no_name_is_refused(receiver, address):
     with site(chat=sms(receiver)), pytest.raises(InvalidAddress, match="not a phone number"):
         get_channel("chat").check_address(address)

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPMessage
 
@@ -237,11 +237,24 @@ def test_a_proxy_of_the_environment_is_not_used(receiver, monkeypatch):
 
 
 def test_an_address_that_is_silent_leaves_time_for_the_next(receiver, monkeypatch):
-    places = [("127.0.0.1", 1), ("127.0.0.1", receiver.port)]
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with silent_port() as silent:
+        places = [("127.0.0.1", silent), ("127.0.0.1", receiver.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
-    assert post("http://two.example/").ok
+        assert post("http://two.example/", timeout=2).ok
+
+
+@contextmanager
+def silent_port():
+    """A port that takes no more connections and refuses none: its queue is full."""
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
 
 
 # --- peers that behave badly; each test hangs when the promise is broken

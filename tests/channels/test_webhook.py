@@ -280,18 +280,25 @@ def test_a_secret_that_leaked_can_be_ended_at_once(alice, receiver):
 
 
 def test_another_rotation_does_not_prolong_an_old_secret(alice, receiver):
-    endpoint, _ = webhook.register(alice, receiver.url())
+    endpoint, old = webhook.register(alice, receiver.url())
     webhook.rotate(endpoint, keep=timedelta(hours=1))
-    first_end = endpoint.data["secrets"][1]["until"]
+    end = endpoint.data["secrets"][1]["until"]
 
-    for _ in range(10):
-        webhook.rotate(endpoint, keep=timedelta(hours=5))
+    webhook.rotate(endpoint, keep=timedelta(hours=5))
 
     stored = Endpoint.objects.get().data["secrets"]
-    assert stored == endpoint.data["secrets"]
+    assert stored[2] == {"secret": old, "until": end}
+
+
+def test_many_rotations_do_not_make_the_signature_longer_and_longer(alice, receiver):
+    endpoint, _ = webhook.register(alice, receiver.url())
+
+    for _ in range(10):
+        newest = webhook.rotate(endpoint)
+
+    stored = Endpoint.objects.get().data["secrets"]
     assert len(stored) == 5
-    webhook.rotate(endpoint, keep=timedelta(hours=9))
-    assert first_end not in [each["until"] for each in endpoint.data["secrets"][:2]]
+    assert stored[0] == {"secret": newest, "until": None}
 
 
 def test_an_endpoint_without_a_secret_is_not_sent_to(alice, receiver):
