@@ -58,7 +58,7 @@ _SENDER_DOMAIN = {"mailgun"}  # what looks like a host is whom mail comes from
 
 _MENTION = re.compile(r"@(?=(?:everyone|here|channel|all)\b|[!&]?\d+>)")
 _PHONE = re.compile(r"\+?[\d ()./-]{5,30}")
-_HANDLE = re.compile(r"[^\s,;?&%]{1,100}")
+_HANDLE = re.compile(r"(?!\.+$)[^\s,;?&%/\\]{1,100}")  # no part of a path, no list
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _LEVELS = {
     Level.INFO: "info",
