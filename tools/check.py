@@ -97,7 +97,7 @@ STEPS = (
         command=(PYTHON, "-m", "tools.bundle"),
     ),
     Step(
-        name="suite", about="fast tests on SQLite", fast=True, compat=True,
+        name="suite", about="fast tests on SQLite", fast=True,
         command=(*PYTEST, "-n", "2", "-m", "not (slow or e2e or hard)"),
     ),
     Step(
