@@ -817,3 +817,33 @@ def test_a_slow_channel_loses_no_lease_of_the_next(alice, clock, monkeypatch):
     outbox.deliver_due()
 
     assert len(sent("sms")) == 1
+
+
+def test_a_replay_that_is_tried_again_is_sent_all_the_same(alice, fragile, clock):
+    endpoint = reach.add(None, "email", "all")
+    begin = timezone.now()
+    notify(Quiet(), to=alice)
+    deliver()
+    clock.forward(minutes=5)
+    outbox.replay(endpoint, begin)
+    fragile["all"] = BUSY
+    deliver()
+    fragile.clear()
+
+    clock.forward(minutes=5)
+
+    assert len(sent()) == 2
+    assert rows(endpoint=endpoint) == [("delivered", "delivered")]
+
+
+def test_what_every_address_refused_before_its_worker_died_has_failed(alice, fragile, clock):
+    fragile["email"] = PermanentFailure("refused")
+    notify(Graded(), to=alice)
+    deliver()
+    lost = {"outcome": "pending", "settled_at": None, "due_at": timezone.now()}  # the settling
+    Delivery.objects.update(**lost)
+
+    clock.forward(minutes=3)
+
+    assert len(outward.tried) == 1
+    assert rows() == [("failed", "refused by every address")]

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Q
+from django.db.models import F
 from django.utils import timezone
 
 from clarion import items
@@ -60,14 +60,15 @@ class AddressBook:
         )
         return set(rows.values_list("channel", "digest"))
 
-    def _read_done(self, leaders: Sequence[Delivery]) -> set[tuple[int, str]]:
+    def _read_done(self, leaders: Sequence[Delivery]) -> dict[tuple[int, str], str]:
+        """What came of each address that needs no other try, since the delivery was first taken."""
         again = [leader.pk for leader in leaders if leader.attempts > 1]
         if not again:
-            return set()
-        over = ~Q(outcome=Attempt.Outcome.TRANSIENT)
-        return set(
-            Attempt.objects.filter(over, delivery__in=again).values_list("delivery_id", "address")
-        )
+            return {}
+        tries = Attempt.objects.filter(delivery__in=again, at__gte=F("delivery__closed_at"))
+        over = tries.exclude(outcome=Attempt.Outcome.TRANSIENT).order_by("pk")
+        columns = over.values_list("delivery_id", "address", "outcome")
+        return {(pk, address): outcome for pk, address, outcome in columns}
 
     def of(self, parcel: Parcel, channel: str | None = None) -> list[Address]:
         """Where the parcel goes by its channel or another; what was served is left out."""
@@ -78,8 +79,16 @@ class AddressBook:
             address for address in found if (leader.pk, digest_of(address.value)) not in self._done
         ]
 
-    def any_done(self, parcel: Parcel) -> bool:
-        return any(pk == parcel.leader.pk for pk, _ in self._done)
+    def was_delivered(self, parcel: Parcel) -> bool:
+        """Whether an earlier try reached some address of it."""
+        return Attempt.Outcome.DELIVERED in self._outcomes(parcel)
+
+    def was_refused(self, parcel: Parcel) -> bool:
+        """Whether earlier tries were refused for good."""
+        return Attempt.Outcome.PERMANENT in self._outcomes(parcel)
+
+    def _outcomes(self, parcel: Parcel) -> set[str]:
+        return {outcome for (pk, _), outcome in self._done.items() if pk == parcel.leader.pk}
 
     def _all(self, leader: Delivery, name: str) -> list[Address]:
         if leader.endpoint is not None:

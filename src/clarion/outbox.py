@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from clarion import deliveries, envelopes, parcels, reach
@@ -102,6 +103,7 @@ def _begin_anew(rows: QuerySet[Delivery], reason: str) -> int:
         reason=reason,
         due_at=timezone.now(),
         settled_at=None,
+        closed_at=timezone.now(),  # attempts before it were of another life
         leader=None,
         window="",
         attempts=0,
@@ -121,7 +123,7 @@ def _claim(limit: int) -> list[Delivery]:
             due_at=now + _lease(),
             claim=token,
             attempts=F("attempts") + 1,
-            closed_at=now,
+            closed_at=Coalesce("closed_at", now),
         )
     mine = Delivery.objects.filter(pk__in=ids, claim=token)
     return list(mine.order_by("bulk", "pk"))
@@ -227,8 +229,10 @@ class _Run:
         return sealed
 
     def _nowhere(self, parcel: Parcel) -> None:
-        if self.book.any_done(parcel):  # all were served before it was settled
+        if self.book.was_delivered(parcel):  # to all of them, but it was not settled
             self._close([parcel], DELIVERED, "delivered")
+        elif self.book.was_refused(parcel):
+            self._close([parcel], FAILED, "refused by every address")
         else:
             self._close([parcel], SKIPPED, self.book.why_none(parcel))
 
@@ -283,7 +287,7 @@ class _Run:
             parcel.leader, transient[0], self.channel.waits, last=False
         ):
             return
-        if len(errors) < len(self.sent[parcel.leader.pk]) or self.book.any_done(parcel):
+        if len(errors) < len(self.sent[parcel.leader.pk]) or self.book.was_delivered(parcel):
             self._close([parcel], DELIVERED, f"delivered, but also: {reason}")
         else:
             self._close([parcel], FAILED, reason)

@@ -43,7 +43,7 @@ class Shown(NamedTuple):
     removed_at: datetime | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Parcel:
     """Claimed rows that go as one. The leader holds the claim and names the parcel."""
 

@@ -131,7 +131,7 @@ class Delivery(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    closed_at = models.DateTimeField(null=True, blank=True)  # nobody joins any more
+    closed_at = models.DateTimeField(null=True, blank=True)  # first taken; nobody joins any more
 
     class Meta:
         verbose_name = _("delivery")
